@@ -1,0 +1,80 @@
+"""The command `diptych`: commands from one file each, errors as sentences with exit codes."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from diptych import __version__
+from diptych.cli.compare import compare
+from diptych.cli.data import data
+from diptych.cli.doctor import doctor
+from diptych.cli.evaluate import evaluate
+from diptych.cli.pictures import interpolate, reconstruct, sample
+from diptych.cli.recipes import recipes
+from diptych.cli.train import resume, train
+from diptych.errors import DiptychError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="diptych",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"diptych {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print and exit.")
+    ] = False,
+) -> None:
+    """Train a VAE and a GAN on your images under one budget, and see which to use.
+
+    diptych compare vae gan --data fashion-mini --minutes 3
+
+    diptych compare vae gan --data ./my-pictures --size 32 --minutes 10
+    """
+
+
+for command in (
+    compare,
+    train,
+    resume,
+    sample,
+    reconstruct,
+    interpolate,
+    evaluate,
+    recipes,
+    data,
+    doctor,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run, and turn what goes wrong into a sentence and an exit code.
+
+    0 done · 2 something the person can mend · 130 interrupted after saving · 1 a bug of ours.
+    """
+    try:
+        app()
+    except DiptychError as error:
+        typer.echo(f"diptych: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("diptych: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has left, e.g. `diptych recipes | head -1`.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,165 @@
+"""What the terminal shows: results on stdout, progress on stderr, plain lines off a terminal."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from diptych.evaluation import Figure
+
+__all__ = [
+    "Reporter",
+    "figures_table",
+    "format_number",
+    "print_json",
+    "reporting",
+    "stderr",
+    "stdout",
+]
+
+stdout = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+PLAIN_EVERY_SECONDS = 10.0
+"""Between two progress lines where there is no terminal to redraw."""
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout and nothing else."""
+    print(json.dumps(value, indent=1))
+
+
+def format_number(value: float | None) -> str:
+    """Four significant digits; thousands without exponent."""
+    if value is None:
+        return "–"
+    if value and abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+_ARROWS = {"lower": "↓", "higher": "↑", "closer": "→ floor"}
+
+
+def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
+    """A row per figure, a column per run, and the floor beside them.
+
+    Args:
+        columns: the figures of each run by its title; runs may have different figures.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("figure")
+    table.add_column("better")
+    for title in columns:
+        table.add_column(title, justify="right")
+    table.add_column("floor", justify="right")
+    table.add_column("N", justify="right")
+    rows: dict[str, dict[str, Figure]] = {}
+    for title, figures in columns.items():
+        for figure in figures:
+            rows.setdefault(figure.name, {})[title] = figure
+    for name, by_title in rows.items():
+        first = next(iter(by_title.values()))
+        values = [by_title[title].value if title in by_title else None for title in columns]
+        table.add_row(
+            name,
+            _ARROWS[first.better],
+            *[format_number(value) for value in values],
+            format_number(first.floor),
+            "–" if first.n_real is None else f"{first.n_real:,}",
+        )
+    return table
+
+
+class Reporter:
+    """Shows progress of training and of measuring; made by `reporting`."""
+
+    def __init__(self, bar: Progress | None, quiet: bool) -> None:
+        self._bar = bar
+        self._quiet = quiet
+        self._task: TaskID | None = None
+        self._last_line = -math.inf
+        self._name = ""
+        self._stage = ""
+
+    def start(self, name: str) -> None:
+        """A new member or run begins."""
+        self.finish()
+        self._name, self._stage = name, ""
+        self._last_line = time.monotonic()
+
+    def say(self, sentence: str) -> None:
+        """A line of its own."""
+        if not self._quiet:
+            stderr.print(sentence)
+
+    def finish(self) -> None:
+        """Leave the bar as it is and go to the next line."""
+        if self._bar is not None and self._task is not None:
+            self._bar.stop_task(self._task)
+        self._task = None
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """A row of metrics: the listener of `train`."""
+        progress = row["progress"]
+        left = row["seconds"] * (1.0 - progress) / progress if progress else math.nan
+        scalars = "  ".join(
+            f"{name.rpartition('/')[0][:1].upper()}:{name.rpartition('/')[2]} {value:.4g}"
+            if name.endswith("/loss")
+            else f"{name.rpartition('/')[2]} {value:.4g}"
+            for name, value in row.items()
+            if "/" in name and name.rpartition("/")[2] in ("loss", "kl", "negative_elbo")
+        )
+        text = f"{row['images_per_second']:>7,.0f} images/s  {_duration(left)} left  {scalars}"
+        self._show(self._name, progress, text)
+
+    def measuring(self, what: str, done: int, total: int) -> None:
+        """The progress callback of `evaluate` and of `load_data`."""
+        if what != self._stage:
+            self.finish()
+            self._stage = what
+        name = f"{self._name}: {what}" if self._name else what
+        self._show(name, done / total if total else 0.0, f"{done:,} of {total:,}")
+
+    def _show(self, name: str, part: float, text: str) -> None:
+        if self._bar is not None:
+            if self._task is None:
+                self._task = self._bar.add_task(name, total=1.0, text=text)
+            self._bar.update(self._task, completed=part, text=text)
+            return
+        now = time.monotonic()
+        if not self._quiet and (now - self._last_line >= PLAIN_EVERY_SECONDS):
+            self._last_line = now
+            stderr.print(f"{name}  {part:4.0%}  {text}")
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "–:––"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def reporting(quiet: bool = False) -> Iterator[Reporter]:
+    """A bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+    if quiet or not stderr.is_terminal:
+        yield Reporter(None, quiet)
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%  {task.fields[text]}"),
+        console=stderr,
+    ) as bar:
+        reporter = Reporter(bar, quiet=False)
+        yield reporter
+        reporter.finish()

@@ -1,0 +1,21 @@
+"""Posteriors, priors and likelihoods as `torch.distributions`: the ELBO is written once."""
+
+from diptych.distributions.continuous_bernoulli import ContinuousBernoulli
+from diptych.distributions.gaussian import bounded_log_variance, diagonal_gaussian, standard_normal
+from diptych.distributions.likelihoods import (
+    BernoulliLikelihood,
+    ContinuousBernoulliLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+)
+
+__all__ = [
+    "BernoulliLikelihood",
+    "ContinuousBernoulli",
+    "ContinuousBernoulliLikelihood",
+    "GaussianLikelihood",
+    "Likelihood",
+    "bounded_log_variance",
+    "diagonal_gaussian",
+    "standard_normal",
+]

@@ -1,0 +1,148 @@
+"""From a recipe and the shape of the data to a game, with the checks that need both."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from diptych.data import Data
+from diptych.distributions import (
+    BernoulliLikelihood,
+    ContinuousBernoulliLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+)
+from diptych.errors import RecipeError
+from diptych.models.game import Game, random_stream
+from diptych.models.gan import GAN
+from diptych.models.vae import VAE
+from diptych.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from diptych.recipes import Recipe, load_recipe
+from diptych.recipes.schema import (
+    BernoulliSpec,
+    ContinuousBernoulliSpec,
+    ConvSpec,
+    GANSpec,
+    LikelihoodSpec,
+    NetworkSpec,
+    VAESpec,
+)
+
+__all__ = ["build", "check_fit"]
+
+
+def build(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    data: Data | Sequence[int],
+    *,
+    seed: int = 0,
+) -> Game:
+    """The game a recipe describes, for the shape of the data, with fresh weights.
+
+    Args:
+        recipe: a built-in name, a YAML file, a mapping or a `Recipe`.
+        data: the data it is for, or only its event shape, (C, H, W) or (D,).
+        seed: of the weights; the ambient random stream is not touched.
+
+    Raises:
+        RecipeError: if the recipe does not fit the data; the message says what does.
+    """
+    resolved = load_recipe(recipe)
+    if isinstance(data, Data):
+        check_fit(resolved, data)
+        shape = data.shape
+    else:
+        shape = tuple(data)
+    model = resolved.model
+    with random_stream(seed):
+        return _build_vae(model, shape) if isinstance(model, VAESpec) else _build_gan(model, shape)
+
+
+def check_fit(recipe: Recipe, data: Data) -> None:
+    """Refuse what cannot work before anything is trained.
+
+    Raises:
+        RecipeError: naming the recipe, the data and the remedy.
+    """
+    model = recipe.model
+    if isinstance(model.network, ConvSpec):
+        if data.kind == "points":
+            raise RecipeError(
+                f"recipe {recipe.name!r} is convolutional and {data.name!r} holds points of "
+                f"{data.shape[0]} dimensions; use {model.kind}-mlp"
+            )
+        if min(data.shape[1:]) < 8:
+            raise RecipeError(
+                f"recipe {recipe.name!r} needs images of at least 8 x 8 pixels and {data.name!r} "
+                f"has {data.shape[1]} x {data.shape[2]}; use {model.kind}-mlp"
+            )
+    if isinstance(model, VAESpec):
+        kind = model.likelihood.kind
+        if kind == "bernoulli" and not data.is_binary:
+            raise RecipeError(
+                f"recipe {recipe.name!r} has a Bernoulli likelihood, which is for pixels that are "
+                f"0 or 1, and {data.name!r} is grey; use "
+                "--set model.likelihood.kind=continuous-bernoulli or gaussian"
+            )
+        if kind != "gaussian" and data.kind == "points":
+            raise RecipeError(
+                f"recipe {recipe.name!r} has a {kind} likelihood, which is for pixels in [0, 1], "
+                f"and {data.name!r} holds points; use --set model.likelihood.kind=gaussian"
+            )
+
+
+def _encoder(network: NetworkSpec, event_shape: tuple[int, ...], out_features: int) -> nn.Module:
+    if isinstance(network, ConvSpec):
+        channels, height, width = event_shape
+        return ConvEncoder(
+            (channels, height, width), out_features, width=network.width, stages=network.stages
+        )
+    return MLPEncoder(event_shape, out_features, width=network.width, depth=network.depth)
+
+
+def _decoder(network: NetworkSpec, latent_dim: int, event_shape: tuple[int, ...]) -> nn.Module:
+    if isinstance(network, ConvSpec):
+        channels, height, width = event_shape
+        return ConvDecoder(
+            latent_dim, (channels, height, width), width=network.width, stages=network.stages
+        )
+    return MLPDecoder(latent_dim, event_shape, width=network.width, depth=network.depth)
+
+
+def _likelihood(spec: LikelihoodSpec, event_shape: tuple[int, ...]) -> Likelihood:
+    if isinstance(spec, BernoulliSpec):
+        return BernoulliLikelihood(event_shape)
+    if isinstance(spec, ContinuousBernoulliSpec):
+        return ContinuousBernoulliLikelihood(event_shape)
+    return GaussianLikelihood(
+        event_shape, sigma=spec.sigma, mode=spec.mode, bounded_mean=len(event_shape) == 3
+    )
+
+
+def _build_vae(spec: VAESpec, event_shape: tuple[int, ...]) -> VAE:
+    return VAE(
+        encoder=_encoder(spec.network, event_shape, 2 * spec.latent_dim),
+        decoder=_decoder(spec.network, spec.latent_dim, event_shape),
+        likelihood=_likelihood(spec.likelihood, event_shape),
+        event_shape=event_shape,
+        latent_dim=spec.latent_dim,
+        beta=spec.beta,
+        kl_warmup=spec.kl_warmup,
+        free_nats=spec.free_nats,
+    )
+
+
+def _build_gan(spec: GANSpec, event_shape: tuple[int, ...]) -> GAN:
+    generator = _decoder(spec.network, spec.latent_dim, event_shape)
+    if len(event_shape) == 3:
+        generator = nn.Sequential(generator, nn.Tanh())  # images lie in [-1, 1] inside the game
+    return GAN(
+        generator=generator,
+        discriminator=_encoder(spec.network, event_shape, 1),
+        event_shape=event_shape,
+        latent_dim=spec.latent_dim,
+        loss=spec.loss,
+        r1_gamma=spec.r1_gamma,
+        r1_interval=spec.r1_interval,
+    )

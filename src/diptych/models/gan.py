@@ -1,0 +1,142 @@
+"""The generative adversarial network: two turns, the discriminator's and the generator's."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from diptych.models.game import Game, Moment, Turn, random_stream
+from diptych.models.inversion import search_codes
+from diptych.models.paths import spherical_path
+from diptych.objectives import (
+    Terms,
+    discriminator_loss,
+    generator_loss_minimax,
+    generator_loss_non_saturating,
+    r1_penalty,
+)
+from diptych.objectives.precision import at_least_single
+
+__all__ = ["GAN"]
+
+_GENERATOR_LOSSES = {
+    "minimax": generator_loss_minimax,
+    "non-saturating": generator_loss_non_saturating,
+}
+
+
+class GAN(Game):
+    """Generator G(z) from noise z ~ N(0, I), discriminator D(x) to one logit.
+
+    Inside the game images lie in [-1, 1], as in the papers, so that published values of gamma
+    keep their meaning; outside they lie in [0, 1] like everywhere else.
+
+    Args:
+        generator: codes (N, L) to images in [-1, 1], (N, C, H, W); points (N, D) unbounded.
+        discriminator: the same images to logits (N, 1).
+        event_shape: (C, H, W) or (D,).
+        latent_dim: L.
+        loss: "non-saturating", or "minimax", the original saturating game.
+        r1_gamma: weight of the R1 penalty on real images; 0 turns it off.
+        r1_interval: compute the penalty every so many steps, multiplied by as many (lazy
+            regularisation: the same mean gradient for less work).
+
+    Source: Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, arXiv 1406.2661.
+    Lazy R1: Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020,
+    arXiv 1912.04958, appendix B.
+    """
+
+    family: ClassVar[Literal["vae", "gan", "hybrid"]] = "gan"
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        event_shape: tuple[int, ...],
+        latent_dim: int,
+        loss: Literal["minimax", "non-saturating"] = "non-saturating",
+        r1_gamma: float = 0.0,
+        r1_interval: int = 1,
+    ) -> None:
+        super().__init__(event_shape, latent_dim)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.generator_objective = _GENERATOR_LOSSES[loss]
+        self.r1_gamma = r1_gamma
+        self.r1_interval = r1_interval
+
+    def generate(self, z: Tensor) -> Tensor:
+        """G(z) in the game's own range, [-1, 1] for images; (N, *event)."""
+        return at_least_single(self.generator(z))
+
+    def discriminate(self, images: Tensor) -> Tensor:
+        """D(x) of images in the game's own range, as logits (N, 1)."""
+        return at_least_single(self.discriminator(images))
+
+    def _noise(self, batch: Tensor) -> Tensor:
+        return torch.randn(batch.shape[0], self.latent_dim, device=batch.device, dtype=batch.dtype)
+
+    def loss_discriminator(self, images: Tensor, moment: Moment) -> Terms:
+        """-E[log D(x)] - E[log(1 - D(G(z)))], plus R1 on the steps where it is due."""
+        real = images * 2.0 - 1.0 if self.is_image else images
+        with torch.no_grad():
+            fake = self.generate(self._noise(images))
+        penalise = self.r1_gamma > 0 and moment.step % self.r1_interval == 0
+        # Real and fake go through separately: batch statistics, if D has any, must not mix.
+        real = real.detach().requires_grad_(penalise)
+        real_logits = self.discriminate(real)
+        fake_logits = self.discriminate(fake)
+        loss = discriminator_loss(real_logits, fake_logits)
+        named = {
+            "loss": loss.detach(),
+            "logits_real": real_logits.detach().mean(),
+            "logits_fake": fake_logits.detach().mean(),
+        }
+        if penalise:
+            penalty = r1_penalty(real_logits, real, self.r1_gamma)
+            loss = loss + self.r1_interval * penalty
+            named["r1"] = penalty.detach()
+        return Terms(loss, named)
+
+    def loss_generator(self, images: Tensor, moment: Moment) -> Terms:
+        """The generator's side on fresh noise, as many images as the batch has."""
+        fake_logits = self.discriminate(self.generate(self._noise(images)))
+        loss = self.generator_objective(fake_logits)
+        return Terms(loss, {"loss": loss.detach()})
+
+    def turns(self) -> tuple[Turn, ...]:
+        """First the discriminator, then the generator against the one just improved."""
+        return (
+            Turn(
+                name="discriminator",
+                players=("discriminator",),
+                loss=self.loss_discriminator,
+                sentence="the discriminator learns to tell real images from generated ones",
+            ),
+            Turn(
+                name="generator",
+                players=("generator",),
+                loss=self.loss_generator,
+                sentence="the generator learns to pass for real",
+            ),
+        )
+
+    def decode_mean(self, z: Tensor) -> Tensor:
+        """G(z) as images in [0, 1], (N, C, H, W); points as they are."""
+        images = self.generate(z)
+        return (images + 1.0) / 2.0 if self.is_image else images
+
+    def find_codes(self, images: Tensor, *, seed: int | None = None) -> Tensor:
+        """Codes found by search, (N, L): a GAN has no encoder. See `search_codes`."""
+        with random_stream(seed):
+            return search_codes(self.decode_mean, images, self.latent_dim).codes
+
+    def interpolate(self, start: Tensor, end: Tensor, *, steps: int = 9) -> Tensor:
+        """Decode the great circle between two codes, (N, steps, *event)."""
+        return self.decode_path(spherical_path(start, end, steps))
+
+    def rehearse(self, batch: Tensor) -> None:
+        """Generate as many images as the batch has."""
+        self.generate(self._noise(batch))

@@ -1,0 +1,142 @@
+"""A convolutional pair in the manner of DCGAN, for images of any size and channel count.
+
+Encoder and decoder walk the same ladder of resolutions, one down and one up, so that a VAE and a
+GAN built from them have the same capacity on each side.
+
+Source: Radford, Metz & Chintala, "Unsupervised representation learning with deep convolutional
+generative adversarial networks", ICLR 2016, arXiv 1511.06434.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ConvDecoder", "ConvEncoder", "resolutions"]
+
+_SMALLEST_BASE = 4
+
+
+def resolutions(height: int, width: int, stages: int | None = None) -> list[tuple[int, int]]:
+    """The ladder: full size first, each step half the one before, rounded up.
+
+    Args:
+        height: H.
+        width: W.
+        stages: halvings; None takes as many as leave at least 4 pixels on the short side.
+
+    Returns:
+        stages + 1 pairs (h, w); 28 x 28 gives 28, 14, 7 (and 64 x 64: 64, 32, 16, 8, 4).
+    """
+    ladder = [(height, width)]
+    while stages is None or len(ladder) <= stages:
+        h, w = ladder[-1]
+        below = (math.ceil(h / 2), math.ceil(w / 2))
+        if below == (h, w) or (stages is None and min(h // 2, w // 2) < _SMALLEST_BASE):
+            break
+        ladder.append(below)
+    return ladder
+
+
+class ConvEncoder(nn.Module):
+    """(N, C, H, W) to (N, out_features): a VAE's encoder or a GAN's discriminator.
+
+    Each stage halves the resolution by a 4 x 4 convolution of stride 2. There is no batch
+    normalisation: a discriminator under a gradient penalty must treat every image on its own,
+    and the encoder mirrors it.
+
+    Args:
+        event_shape: (C, H, W).
+        out_features: 2L for a posterior, 1 for a logit.
+        width: channels at the full resolution; they double with each halving.
+        stages: halvings, see `resolutions`.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, int, int],
+        out_features: int,
+        *,
+        width: int,
+        stages: int | None = None,
+    ) -> None:
+        super().__init__()
+        channels, height, width_pixels = event_shape
+        ladder = resolutions(height, width_pixels, stages)
+        layers: list[nn.Module] = []
+        before = channels
+        for level, (h, w) in enumerate(ladder[:-1], start=1):
+            after = width * 2**level
+            # Odd sizes are padded by one row or column, so that each stage gives ceil(size / 2).
+            layers += [
+                nn.ZeroPad2d((0, w % 2, 0, h % 2)) if h % 2 or w % 2 else nn.Identity(),
+                nn.Conv2d(before, after, 4, stride=2, padding=1),
+                nn.LeakyReLU(0.2),
+            ]
+            before = after
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(before * math.prod(ladder[-1]), out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, out_features)."""
+        features: Tensor = self.head(self.body(x).flatten(1))
+        return features
+
+
+class ConvDecoder(nn.Module):
+    """(N, L) to (N, C, H, W): the mirror of `ConvEncoder`, a VAE's decoder or a generator.
+
+    Each stage doubles the resolution by a transposed 4 x 4 convolution of stride 2: the stride
+    divides the kernel, so every pixel is reached by equally many weights and no checkerboard is
+    built in. Where a size was odd on the way down, the surplus row or column is cut off.
+
+    Args:
+        latent_dim: L.
+        event_shape: (C, H, W).
+        width: channels at the full resolution; they double with each halving.
+        stages: halvings, see `resolutions`.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        event_shape: tuple[int, int, int],
+        *,
+        width: int,
+        stages: int | None = None,
+    ) -> None:
+        super().__init__()
+        channels, height, width_pixels = event_shape
+        ladder = resolutions(height, width_pixels, stages)
+        self.base = ladder[-1]
+        self.top_channels = width * 2 ** (len(ladder) - 1)
+        self.project = nn.Linear(latent_dim, self.top_channels * math.prod(self.base))
+        layers: list[nn.Module] = [nn.BatchNorm2d(self.top_channels), nn.ReLU()]
+        for level in range(len(ladder) - 2, -1, -1):
+            before, after = width * 2 ** (level + 1), width * 2**level
+            layers += [
+                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
+                _Crop(ladder[level]),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
+        layers.append(nn.Conv2d(width, channels, 3, padding=1))
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(N, L) to (N, C, H, W), unbounded."""
+        base = self.project(z).view(-1, self.top_channels, *self.base)
+        images: Tensor = self.body(base.contiguous(memory_format=torch.channels_last))
+        return images
+
+
+class _Crop(nn.Module):
+    """The top left corner of the given size; nothing to do for even sizes."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = self.size
+        return x[..., :h, :w]

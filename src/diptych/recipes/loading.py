@@ -1,0 +1,177 @@
+"""From a name, a YAML file or a mapping to a checked recipe, with errors written for people."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from diptych.errors import RecipeError
+from diptych.recipes.schema import Recipe
+
+__all__ = ["builtin_names", "load_recipe", "recipe_yaml"]
+
+
+def builtin_names() -> tuple[str, ...]:
+    """The names of the recipes that come with the package, sorted."""
+    folder = resources.files("diptych.recipes") / "builtin"
+    names = (entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return tuple(sorted(name.removesuffix(".yaml") for name in names))
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML, keys in the schema's order."""
+    return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=95)
+
+
+def load_recipe(
+    source: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()
+) -> Recipe:
+    """Read a recipe and apply settings.
+
+    Args:
+        source: the name of a built-in recipe, the path of a YAML file, a mapping, or a recipe.
+        overrides: settings like "model.latent_dim=16"; the value is read as YAML.
+
+    Raises:
+        RecipeError: naming the key at fault, the nearest known one, and what is allowed.
+    """
+    if isinstance(source, Recipe):
+        where, settings = f"recipe {source.name!r}", source.to_dict()
+    elif isinstance(source, Mapping):
+        where, settings = "the recipe", dict(source)
+    else:
+        where, settings = _read(source)
+    for override in overrides:
+        _apply(settings, override)
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise RecipeError(_explain(where, settings, error)) from None
+
+
+def _read(source: str | Path) -> tuple[str, dict[str, Any]]:
+    path = Path(source)
+    if isinstance(source, str) and source in builtin_names():
+        entry = resources.files("diptych.recipes") / "builtin" / f"{source}.yaml"
+        where, text = f"recipe {source!r}", entry.read_text(encoding="utf-8")
+    elif path.suffix in (".yaml", ".yml"):
+        where = f"recipe file {path}"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{where} cannot be read ({error})") from None
+    else:
+        names = builtin_names()
+        near = difflib.get_close_matches(str(source), names, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        raise RecipeError(
+            f"there is no recipe {str(source)!r}.{guess} Known: {', '.join(names)}; "
+            "or give the path of a .yaml file"
+        )
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{where} is not valid YAML{line}") from None
+    if not isinstance(settings, dict):
+        raise RecipeError(f"{where} must be a mapping of keys to values")
+    return where, settings
+
+
+def _apply(settings: dict[str, Any], override: str) -> None:
+    """Set one dotted key in place."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"--set {override!r} must look like key.sub-key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {override!r}: the value is not valid YAML") from None
+    # YAML 1.1 reads "1e-3" as text; people mean the number.
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = text.strip()
+    target = settings
+    for part in parts[:-1]:
+        below = target.get(part)
+        if below is None:
+            below = target[part] = {}
+        if not isinstance(below, dict):
+            raise RecipeError(f"--set {override!r}: {part!r} is a value and has no keys below it")
+        # Copied, so that a caller's mapping is never changed.
+        below = target[part] = dict(below)
+        target = below
+    kind_changes = parts[-1] == "kind" and target.get("kind") != value
+    if kind_changes:
+        # Another kind has other keys: keep those that the new one also knows.
+        target.clear()
+    target[parts[-1]] = value
+
+
+def _explain(where: str, settings: Mapping[str, Any], error: ValidationError) -> str:
+    """Pydantic's findings as sentences: each key, what was found, what is allowed."""
+    return f"{where}: " + "; ".join(
+        _sentence(settings, cast(Mapping[str, Any], e)) for e in error.errors()
+    )
+
+
+def _sentence(settings: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
+    location, kind = problem["loc"], problem["type"]
+    key = ".".join(_keys_only(settings, location))
+    if kind == "extra_forbidden":
+        allowed = sorted(_fields_at(location[:-1]))
+        near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+        guess = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(allowed)}"
+        return f"unknown key {key!r}; {guess}"
+    if kind == "missing":
+        return f"the key {key!r} is missing"
+    if kind.startswith("union_tag"):
+        tag = problem["input"].get("kind") if isinstance(problem["input"], Mapping) else None
+        expected = problem.get("ctx", {}).get("expected_tags", "")
+        if tag is None:
+            return f"{key!r} needs a 'kind', one of {expected}"
+        return f"{key}.kind is {tag!r}; allowed: {expected}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return str(message)
+    return f"{key!r} is {problem['input']!r}; {message[0].lower()}{message[1:]}"
+
+
+def _keys_only(settings: Mapping[str, Any], location: Iterable[Any]) -> Iterator[str]:
+    """The path as it stands in the file: without the union tags that pydantic puts in."""
+    here: Any = settings
+    for part in location:
+        if isinstance(here, Mapping) and part not in here and here.get("kind") == part:
+            continue
+        yield str(part)
+        here = here.get(part) if isinstance(here, Mapping) else None
+
+
+def _fields_at(location: tuple[Any, ...]) -> set[str]:
+    """The keys the schema knows at a place, following fields, unions by tag, and mappings."""
+    here: Any = Recipe
+    for part in location:
+        here = _step(here, str(part))
+    return (
+        set(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else set()
+    )
+
+
+def _step(here: Any, part: str) -> Any:
+    if isinstance(here, type) and issubclass(here, BaseModel):
+        return here.model_fields[part].annotation if part in here.model_fields else None
+    arguments = getattr(here, "__args__", ())
+    for option in arguments:
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            kind = option.model_fields.get("kind")
+            if kind is None or kind.default == part:
+                return option
+    return None

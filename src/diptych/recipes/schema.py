@@ -1,0 +1,188 @@
+"""What a recipe may say. Frozen, checked, and free of torch, so that `--help` stays fast."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Adam",
+    "BernoulliSpec",
+    "ContinuousBernoulliSpec",
+    "ConvSpec",
+    "EmaSpec",
+    "GANSpec",
+    "GaussianSpec",
+    "LikelihoodSpec",
+    "MLPSpec",
+    "ModelSpec",
+    "NetworkSpec",
+    "Recipe",
+    "TrainingSpec",
+    "VAESpec",
+]
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Spec(BaseModel):
+    """The base of every part of a recipe: frozen, and strangers among the keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class MLPSpec(Spec):
+    """Fully connected networks, for points and as the plainest choice for images."""
+
+    kind: Literal["mlp"] = "mlp"
+    width: Count = 256
+    """Units of each hidden layer."""
+    depth: Annotated[int, Field(ge=0)] = 3
+    """Hidden layers; 0 is a linear map."""
+
+
+class ConvSpec(Spec):
+    """A convolutional pair in the manner of DCGAN, each the mirror of the other."""
+
+    kind: Literal["conv"] = "conv"
+    width: Count = 32
+    """Channels at the widest resolution; they double with each halving."""
+    stages: Annotated[int, Field(ge=1, le=6)] | None = None
+    """Halvings of the resolution; None: as many as leave at least 4 pixels on the short side,
+    three at the most."""
+
+
+NetworkSpec = Annotated[MLPSpec | ConvSpec, Field(discriminator="kind")]
+
+
+class GaussianSpec(Spec):
+    """Gaussian pixels with one shared sigma."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    mode: Literal["fixed", "learned", "optimal"] = "learned"
+    """fixed is the mean-squared-error VAE; learned and optimal calibrate sigma."""
+    sigma: Positive = 0.3
+    """The constant, or where calibration starts; in units of the data (pixels: 0 to 1)."""
+
+
+class BernoulliSpec(Spec):
+    """Binary pixels; grey data is refused."""
+
+    kind: Literal["bernoulli"] = "bernoulli"
+
+
+class ContinuousBernoulliSpec(Spec):
+    """Grey pixels in [0, 1]: the correct form of "binary cross-entropy on pixels"."""
+
+    kind: Literal["continuous-bernoulli"] = "continuous-bernoulli"
+
+
+LikelihoodSpec = Annotated[
+    GaussianSpec | BernoulliSpec | ContinuousBernoulliSpec, Field(discriminator="kind")
+]
+
+
+class VAESpec(Spec):
+    """A variational autoencoder with prior N(0, I)."""
+
+    kind: Literal["vae"] = "vae"
+    latent_dim: Count = 32
+    """Latents L."""
+    network: NetworkSpec = ConvSpec()
+    """The encoder, and the decoder as its mirror."""
+    likelihood: LikelihoodSpec = GaussianSpec()
+    """p(x|z)."""
+    beta: NonNegative = 1.0
+    """Weight of the KL on the summed ELBO."""
+    kl_warmup: Fraction = 0.0
+    """Part of the budget over which the weight rises from 0; it ends whatever happens."""
+    free_nats: NonNegative = 0.0
+    """Free bits per latent, in nats."""
+
+
+class GANSpec(Spec):
+    """A generative adversarial network with noise N(0, I)."""
+
+    kind: Literal["gan"] = "gan"
+    latent_dim: Count = 64
+    """Latents L."""
+    network: NetworkSpec = ConvSpec()
+    """The discriminator, and the generator as its mirror."""
+    loss: Literal["non-saturating", "minimax"] = "non-saturating"
+    """The generator's side; minimax is the original saturating game."""
+    r1_gamma: NonNegative = 0.0
+    """Weight of the R1 penalty, for images in [-1, 1]."""
+    r1_interval: Count = 1
+    """Compute the penalty every so many steps, with as many times the weight."""
+
+
+ModelSpec = Annotated[VAESpec | GANSpec, Field(discriminator="kind")]
+
+
+class Adam(Spec):
+    """Adam's settings for one turn."""
+
+    learning_rate: Positive = 1e-3
+    """The rate to start with."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+
+class EmaSpec(Spec):
+    """The moving average of the weights that sample."""
+
+    half_life: Positive = 10_000
+    """In images: after so many, an old weight counts half. Independent of the batch size."""
+    ramp_up: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """The half-life never exceeds this part of the images seen, so that the start is forgotten."""
+
+
+class TrainingSpec(Spec):
+    """How the turns are taken."""
+
+    batch_size: Count = 64
+    """Images per step."""
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of the budget after which rates fall linearly, to 0 at its end; 1 keeps them."""
+    ema: EmaSpec = EmaSpec()
+
+
+TURNS = {"vae": ("autoencoder",), "gan": ("discriminator", "generator")}
+"""The turns of each kind of model, in order; each may have its own optimizer settings."""
+
+
+class Recipe(Spec):
+    """What to train: the model, its optimizers, its schedule. The data is not part of it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str
+    """How reports call it."""
+    summary: str
+    """One line: what is special about it."""
+    source: str = ""
+    """The paper."""
+    model: ModelSpec
+    optimizers: dict[str, Adam] = {}
+    """By name of the turn; what is not named gets Adam's defaults."""
+    training: TrainingSpec = TrainingSpec()
+
+    @model_validator(mode="after")
+    def _turns_exist(self) -> "Recipe":
+        known = TURNS[self.model.kind]
+        for turn in self.optimizers:
+            if turn not in known:
+                raise ValueError(
+                    f"optimizers has no turn {turn!r}; a {self.model.kind} takes: "
+                    + ", ".join(known)
+                )
+        return self
+
+    def optimizer_of(self, turn: str) -> Adam:
+        """The Adam settings of a turn."""
+        return self.optimizers.get(turn, Adam())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, resolved; what `recipe.yaml` of a run holds and can be trained again."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,135 @@
+"""The tables of the page, made from the study: figures with their floors, and what it cost."""
+
+from dataclasses import dataclass
+
+from diptych.report.reading import Figure, Member
+from diptych.report.words import (
+    ABSENT,
+    ARROWS,
+    decimals_for,
+    duration,
+    figure_counts,
+    listing,
+    number,
+    whole,
+)
+
+__all__ = ["Cell", "Row", "cost_rows", "figure_rows"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One member's value in a row; `floor` only where the members' floors differ."""
+
+    text: str
+    floor: str = ""
+    better: bool = False
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure for all members, ready to print."""
+
+    name: str
+    unit: str
+    arrow: str
+    direction: str
+    floor: str
+    cells: list[Cell]
+    counts: str
+    protocol: str
+    notes: list[str]
+
+
+def figure_rows(members: list[Member]) -> list[Row]:
+    """One row per figure, in the order in which the members first name it."""
+    names = dict.fromkeys(figure.name for member in members for figure in member.figures)
+    return [_figure_row(name, members) for name in names]
+
+
+def _figure_row(name: str, members: list[Member]) -> Row:
+    figures = [next((f for f in m.figures if f.name == name), None) for m in members]
+    present = [figure for figure in figures if figure is not None]
+    decimals = decimals_for([v for figure in present for v in (figure.value, figure.floor)])
+    floors = [number(figure.floor, decimals) for figure in present]
+    common = len(set(floors)) == 1
+    best = _best(present)
+    cells = []
+    for figure in figures:
+        if figure is None:
+            cells.append(Cell(ABSENT, absent=True))
+            continue
+        own = "" if common else number(figure.floor, decimals)
+        text = number(figure.value, decimals)
+        marked = best is not None and figure.value == best
+        cells.append(Cell(text, floor=own, better=marked, absent=figure.value is None))
+    arrow, direction = ARROWS[present[0].better]
+    return Row(
+        name=name,
+        unit=present[0].unit,
+        arrow=arrow,
+        direction=direction,
+        floor=floors[0] if common else "see each",
+        cells=cells,
+        counts=" · ".join(dict.fromkeys(c for f in present if (c := figure_counts(f)))) or ABSENT,
+        protocol=" · ".join(dict.fromkeys(f.protocol for f in present if f.protocol)),
+        notes=_notes(members, figures),
+    )
+
+
+def _notes(members: list[Member], figures: list[Figure | None]) -> list[str]:
+    """Each note once, with whose it is unless it is everyone's."""
+    owners: dict[str, list[str]] = {}
+    for member, figure in zip(members, figures, strict=True):
+        if figure is not None and figure.note:
+            owners.setdefault(figure.note, []).append(member.title)
+    return [
+        note
+        if len(titles) == len(members) > 1 or len(members) == 1
+        else f"{listing(titles)}: {note}"
+        for note, titles in owners.items()
+    ]
+
+
+def _best(figures: list[Figure]) -> float | None:
+    """The better value of a row, or None where nothing was compared or the best are equal."""
+
+    def badness(figure: Figure) -> float | None:
+        if figure.value is None:
+            return None
+        if figure.better == "closer":
+            return None if figure.floor is None else abs(figure.value - figure.floor)
+        return figure.value if figure.better == "lower" else -figure.value
+
+    ranked = sorted(
+        (bad, figure.value) for figure in figures if (bad := badness(figure)) is not None
+    )
+    if len(ranked) < 2 or ranked[0][0] == ranked[1][0]:
+        return None
+    return ranked[0][1]
+
+
+def cost_rows(members: list[Member]) -> list[tuple[str, str, list[str]]]:
+    """What each member has and took: (name, remark, a text for each member)."""
+    rows: list[tuple[str, str, list[str]]] = []
+    for part in dict.fromkeys(part for member in members for part in member.parameters):
+        texts = [whole(m.parameters[part]) if part in m.parameters else ABSENT for m in members]
+        rows.append((f"Parameters, {part}", "", texts))
+    totals = [whole(sum(m.parameters.values())) if m.parameters else ABSENT for m in members]
+    rows.append(("Parameters, all", "", totals))
+    rows.append(
+        ("Training", "charged to the budget", [duration(m.train_seconds) for m in members])
+    )
+    rows.append(
+        ("Evaluation", "not charged", [duration(m.evaluation_seconds) for m in members]),
+    )
+    rows.append(("Images seen", "", [whole(m.images_seen) for m in members]))
+    rows.append(("Steps", "", [whole(m.steps) for m in members]))
+    rows.append(("Images per second", "while training", [_rate(m) for m in members]))
+    return rows
+
+
+def _rate(member: Member) -> str:
+    rate = member.images_per_second
+    return number(rate, decimals_for([rate]))

@@ -1,0 +1,170 @@
+"""The page's sentences and the way it writes numbers."""
+
+import math
+
+from diptych.report.reading import Figure, Member, Study
+
+__all__ = [
+    "ARROWS",
+    "curve_sentence",
+    "decimals_for",
+    "duration",
+    "headline",
+    "listing",
+    "no_reconstruction",
+    "number",
+    "standfirst",
+    "trouble",
+    "whole",
+]
+
+ABSENT = "\N{EN DASH}"
+"""What a table shows for nothing."""
+
+TIMES = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
+
+ARROWS = {
+    "lower": ("↓", "lower is better"),
+    "higher": ("↑", "higher is better"),
+    "closer": ("≈", "closer to the floor is better"),
+}
+
+
+def whole(value: float | None) -> str:
+    """A count with thousands separated, or a dash."""
+    return ABSENT if value is None or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A figure with fixed decimals, thousands separated, a true minus sign, or a dash."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def decimals_for(values: list[float | None]) -> int:
+    """Decimals to write a row of figures with.
+
+    Three digits of the largest (one decimal from 10 to 999), and at least two digits of the
+    smallest that is not nought.
+    """
+    sizes = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
+    if not sizes:
+        return 0
+    largest = math.floor(math.log10(max(sizes)))
+    smallest = math.floor(math.log10(min(sizes)))
+    usual = 2 - largest if largest <= 0 else 1 if largest <= 2 else 0
+    return min(8, max(usual, 1 - smallest))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them: `48 s`, `3 min 02 s`, `1 h 20 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return ABSENT
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60:02d} s"
+    return f"{total // 3600} h {total % 3600 // 60:02d} min"
+
+
+def listing(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def headline(study: Study) -> str:
+    """What was compared, on what, under which budget: one sentence."""
+    who = listing([member.title for member in study.members]) or "Nothing yet"
+    each = " each" if len(study.members) > 1 else ""
+    return f"{who} on {study.data.name}{_budget(study)}{each}"
+
+
+def _budget(study: Study) -> str:
+    if study.budget.minutes is not None:
+        minutes = f"{study.budget.minutes:g}"
+        return f", {minutes} minute{'' if minutes == '1' else 's'}"
+    if study.budget.images is not None:
+        return f", {study.budget.images:,} images"
+    return ""
+
+
+def standfirst(study: Study) -> str:
+    """The sentence under the headline: same data, same budget, same instruments."""
+    data = study.data
+    things = "points" if data.kind == "points" else "pictures"
+    training = data.splits.get("train", data.count)
+    several = len(study.members) > 1
+    parts = ["Trained on"]
+    parts.append("the same" if several else "")
+    parts.append(f"{whole(training)} {things}" if training is not None else things)
+    if data.cell:
+        colours = {1: "grey", 3: "colour", 4: "colour with alpha"}.get(data.shape[0], "")
+        size = f"{data.cell[1]}{TIMES}{data.cell[0]} pixels"
+        parts.append(f"({size}, {colours})" if colours else f"({size})")
+    parts.append("under one budget" if several else "")
+    if device := study.machine.get("device"):
+        threads = study.machine.get("threads")
+        name = "a CPU" if device == "cpu" else "a GPU" if device == "cuda" else str(device)
+        parts.append(f"on {name}" + (f" with {threads} threads" if threads else ""))
+    sentence = " ".join(part for part in parts if part)
+    return sentence + (", then measured with the same instruments." if several else ".")
+
+
+def trouble(member: Member) -> str:
+    """One sentence if the member did not finish, else nothing."""
+    if member.status == "finished":
+        return ""
+    reason = f": {member.reason.rstrip('.')}" if member.reason else ""
+    match member.status:
+        case "interrupted":
+            return f"{member.title} was interrupted before its budget was used{reason}."
+        case "diverged":
+            return f"{member.title} diverged{reason}; what is shown is the last it saved."
+        case other:
+            return f"{member.title} did not finish ({other}){reason}."
+
+
+def no_reconstruction(member: Member) -> str:
+    """Why there is no reconstruction to show."""
+    if member.family == "gan":
+        return (
+            f"{member.title} has no encoder: it can make pictures, but nothing in it says which "
+            "code would make a given one, so there is nothing to show here."
+        )
+    return f"{member.title} left no reconstructions."
+
+
+def curve_sentence(member: Member) -> str:
+    """How to read this member's curves: one plain sentence."""
+    match member.family:
+        case "vae":
+            return (
+                "The loss is the negative ELBO and it does fall as the model improves; "
+                "a KL that sinks to zero would mean the code is not used."
+            )
+        case "gan":
+            return (
+                "A GAN's losses do not fall as its pictures improve, since the two players only "
+                "hold each other in balance: look for trouble here, such as logits that drift "
+                "far apart or a loss that sticks at zero, and judge quality by the figures."
+            )
+        case "hybrid":
+            return (
+                "The reconstruction and KL terms fall as a VAE's do, the adversarial losses "
+                "balance as a GAN's do and tell nothing about quality by themselves."
+            )
+        case _:
+            return "These are the terms that were lowered, as logged while training."
+
+
+def figure_counts(figure: Figure) -> str:
+    """How many real and made images a figure was measured on."""
+    if figure.n_real is None and figure.n_fake is None:
+        return ""
+    if figure.n_fake is None or figure.n_real is None:
+        return whole(figure.n_real if figure.n_fake is None else figure.n_fake)
+    return f"{whole(figure.n_fake)} against {whole(figure.n_real)}"

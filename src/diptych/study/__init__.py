@@ -1,0 +1,1 @@
+"""Studies: many runs at one budget, set side by side."""

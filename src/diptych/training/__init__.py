@@ -1,0 +1,1 @@
+"""The loop, its budget, its checkpoints, and the run as a directory."""
