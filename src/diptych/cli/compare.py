@@ -87,11 +87,11 @@ def compare(
     )
     stdout.print()
     for member in members:
-        counts = ", ".join(f"{n:,} in the {name}" for name, n in member["parameters"].items())
+        counts = ", ".join(f"{name} {n:,}" for name, n in member["parameters"].items())
         stdout.print(
-            f"{member['title']}: {member['status']}; {counts} parameters; "
-            f"{member['images_seen']:,} images in {member['train_seconds']:.0f} s, "
-            f"{member['images_per_second']:,.0f} images/s"
+            f"{member['title']}: {member['status']}; {member['images_seen']:,} images in "
+            f"{member['train_seconds']:.0f} s, {member['images_per_second']:,.0f} images/s; "
+            f"parameters: {counts}"
         )
     if study.results["features"]:
         stdout.print(study.results["features"]["sentence"])

@@ -18,10 +18,10 @@ Scale = Annotated[
 ]
 
 
-def _checked(out: Path) -> Path:
+def _checked(out: Path, *endings: str) -> Path:
     """Refuse before the work, not after it."""
-    if out.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{out} must end in .png", param_hint="--out")
+    if out.suffix.lower() not in endings:
+        raise typer.BadParameter(f"{out} must end in {' or '.join(endings)}", param_hint="--out")
     if not out.parent.is_dir():
         raise typer.BadParameter(f"there is no directory {out.parent}", param_hint="--out")
     return out
@@ -30,20 +30,25 @@ def _checked(out: Path) -> Path:
 def sample(
     run: RunPath,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 64,
-    out: PictureOut = Path("samples.png"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A .png for a grid, a .npz for the arrays.")
+    ] = Path("samples.png"),
     seed: Seed = 0,
     scale: Scale = None,
 ) -> None:
-    """Draw new pictures from a run into one grid."""
-    _checked(out)
+    """Draw new pictures from a run, as a grid or as bytes `images` (N, H, W, C)."""
+    _checked(out, ".png", ".npz")
     from diptych.data import write_png
-    from diptych.models.drawing import picture_of
+    from diptych.models.drawing import picture_of, write_samples
     from diptych.training.run import load
 
-    model = load(run).model
-    columns = max(1, round(count**0.5))
-    write_png(picture_of(model.sample(count, seed=seed), columns=columns, scale=scale), out)
-    stdout.print(f"{count} samples: {out}")
+    samples = load(run).model.sample(count, seed=seed)
+    if out.suffix.lower() == ".npz":
+        write_samples(samples, out)
+    else:
+        columns = max(1, round(count**0.5))
+        write_png(picture_of(samples, columns=columns, scale=scale), out)
+    stdout.print(f"{count:,} samples: {out}")
 
 
 def reconstruct(
@@ -65,7 +70,7 @@ def reconstruct(
 
     A VAE encodes and decodes. A GAN has no encoder: it searches for the code of each picture.
     """
-    _checked(out)
+    _checked(out, ".png")
     from diptych.data import write_png
     from diptych.study.pictures import pairs, real_items
     from diptych.training.run import data_of, load
@@ -92,8 +97,9 @@ def reconstruct(
                 f"and {data} gives {_words(found.shape)}"
             )
     images = real_items(found, count)
-    write_png(pairs(loaded.model, images, seed=seed, scale=scale), out)
-    error = (loaded.model.reconstruct(images, seed=seed) - images).square().mean().item()
+    again = loaded.model.reconstruct(images, seed=seed)
+    write_png(pairs(images, again, scale=scale), out)
+    error = (again - images).square().mean().item()
     stdout.print(f"{len(images)} pairs, mean squared error {error:.4f}: {out}")
 
 
@@ -111,7 +117,7 @@ def interpolate(
     scale: Scale = None,
 ) -> None:
     """Walk between random codes: straight in a VAE, along the sphere in a GAN."""
-    _checked(out)
+    _checked(out, ".png")
     from diptych.data import write_png
     from diptych.study.pictures import interpolations
     from diptych.training.run import load

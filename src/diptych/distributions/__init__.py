@@ -6,6 +6,7 @@ from diptych.distributions.likelihoods import (
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
     GaussianLikelihood,
+    LaplaceLikelihood,
     Likelihood,
 )
 
@@ -14,6 +15,7 @@ __all__ = [
     "ContinuousBernoulli",
     "ContinuousBernoulliLikelihood",
     "GaussianLikelihood",
+    "LaplaceLikelihood",
     "Likelihood",
     "bounded_log_variance",
     "diagonal_gaussian",

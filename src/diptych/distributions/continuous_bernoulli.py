@@ -16,18 +16,20 @@ from torch.nn import functional as F
 
 __all__ = ["ContinuousBernoulli"]
 
-# Below this |l| the series are exact to rounding and the closed forms would divide 0 by 0. It is
-# a compromise: the series' error grows with l, the closed forms' cancellation as l shrinks.
+# Below these |l| series take over, because the closed forms would divide 0 by 0. Each radius is a
+# compromise: the series' error grows with l, the closed forms' cancellation as l shrinks. The
+# distribution function and its inverse hardly cancel, so a short series close to 0 is enough.
 _SERIES_RADIUS = 0.3
+_CDF_SERIES_RADIUS = 0.01
 
 
-def _split(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _split(logits: Tensor, radius: float = _SERIES_RADIUS) -> tuple[Tensor, Tensor, Tensor]:
     """Where the series holds, the logits for it, and logits for the closed form kept off 0.
 
     `torch.where` sends gradients through both branches: each must see harmless numbers where the
     other one is chosen, else 0 * inf gives NaN.
     """
-    small = logits.abs() < _SERIES_RADIUS
+    small = logits.abs() < radius
     return small, torch.where(small, logits, 0.0), torch.where(small, 1.0, logits)
 
 
@@ -96,20 +98,23 @@ class ContinuousBernoulli(Distribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         """P(X <= x) = (e^{l x} - 1) / (e^l - 1)."""
-        small, near, far = _split(self.logits)
+        small, near, far = _split(self.logits, _CDF_SERIES_RADIUS)
         series = value + near * value * (value - 1.0) / 2 * (
             1.0 + near * (2.0 * value - 1.0) / 6 + near.square() * value * (value - 1.0) / 12
         )
-        # Scaled by e^-max(l, 0), so that neither side overflows.
-        positive = torch.exp(far * (value - 1.0)) * torch.expm1(-far * value) / torch.expm1(-far)
-        negative = torch.expm1(far * value) / torch.expm1(far)
-        closed = torch.where(far > 0, positive, negative)
+        # Written in -|l|, so that no exponential overflows, not even in the branch not taken.
+        size = far.abs()
+        falling = torch.expm1(-size * value) / torch.expm1(-size)
+        closed = torch.where(far > 0, torch.exp(size * (value - 1.0)) * falling, falling)
         return torch.where(small, series, closed).clamp(0.0, 1.0)
 
     def icdf(self, value: Tensor) -> Tensor:
         """The x with P(X <= x) = u: log(1 + u (e^l - 1)) / l."""
-        small, near, far = _split(self.logits)
-        series = value + near * value * (1.0 - value) / 2 * (1.0 + near * (1.0 - 2.0 * value) / 3)
+        small, near, far = _split(self.logits, _CDF_SERIES_RADIUS)
+        spread = value * (1.0 - value)
+        series = value + near * spread / 2 * (
+            1.0 + near * (1.0 - 2.0 * value) / 3 + near.square() * (1.0 - 6.0 * spread) / 12
+        )
         # For l > 0 use the mirror image 1 - icdf(1 - u; -l), whose exponent cannot overflow.
         size = far.abs()
         mirrored = torch.where(far > 0, 1.0 - value, value)
@@ -121,4 +126,5 @@ class ContinuousBernoulli(Distribution):
         """Samples `sample_shape + batch_shape` in [0, 1], differentiable in the logits."""
         shape = self._extended_shape(sample_shape)
         uniform = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
-        return self.icdf(uniform)
+        # An exact 0 happens in single precision, and its gradient would be 0 * inf.
+        return self.icdf(uniform.clamp(min=torch.finfo(uniform.dtype).eps / 2))

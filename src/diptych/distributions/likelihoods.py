@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import Bernoulli, Distribution, Independent, Laplace, Normal
 
 from diptych.distributions.continuous_bernoulli import ContinuousBernoulli
 
@@ -19,8 +19,13 @@ __all__ = [
     "BernoulliLikelihood",
     "ContinuousBernoulliLikelihood",
     "GaussianLikelihood",
+    "LaplaceLikelihood",
     "Likelihood",
 ]
+
+# A sigma that is estimated stays above e^-6 = 0.0025, which keeps log p finite when the decoder fits
+# a constant pixel exactly.
+_LOG_SIGMA_FLOOR = -6.0
 
 
 class Likelihood(nn.Module):
@@ -73,6 +78,31 @@ class ContinuousBernoulliLikelihood(Likelihood):
         return self._independent(ContinuousBernoulli(output, validate_args=False))
 
 
+class LaplaceLikelihood(Likelihood):
+    """Independent Laplace pixels with one fixed scale b: the absolute-error VAE.
+
+    -log p(x|z) = sum |x - m| / b + constant. Its best location m is a median where a Gaussian's is
+    a mean, so an uncertain edge stays an edge instead of becoming a grey ramp.
+
+    Args:
+        event_shape: (C, H, W) or (D,).
+        scale: b, in units of x; > 0.
+        bounded_mean: put the location through a sigmoid into (0, 1); off for points.
+    """
+
+    def __init__(self, event_shape: tuple[int, ...], *, scale: float, bounded_mean: bool) -> None:
+        super().__init__(event_shape)
+        self.scale = scale
+        self.bounded_mean = bounded_mean
+        self.density_on_unit_interval = bounded_mean
+
+    def forward(self, output: Tensor) -> Distribution:
+        """Laplace(location(output), b)."""
+        location = torch.sigmoid(output) if self.bounded_mean else output
+        scale = torch.full_like(location, self.scale)
+        return self._independent(Laplace(location, scale, validate_args=False))
+
+
 class GaussianLikelihood(Likelihood):
     """Independent Gaussian pixels with one shared standard deviation sigma.
 
@@ -120,14 +150,18 @@ class GaussianLikelihood(Likelihood):
 
     def forward(self, output: Tensor) -> Distribution:
         """N(mean(output), sigma^2)."""
-        # e^-6 keeps log p finite when the decoder fits a constant pixel exactly.
-        sigma = torch.exp(self.log_sigma.clamp(min=-6.0)).to(output.dtype)
+        floored = self.log_sigma.clamp(min=_LOG_SIGMA_FLOOR)
+        log_sigma = self.log_sigma if self.mode == "fixed" else floored
+        sigma = torch.exp(log_sigma).to(output.dtype)
         mean = self.mean(output)
         return self._independent(Normal(mean, sigma.expand_as(mean), validate_args=False))
 
     @torch.no_grad()
     def fit(self, output: Tensor, x: Tensor) -> None:
         """For `optimal`, set sigma to the batch's root mean squared error."""
+        if self.mode == "learned":
+            # Below the floor no gradient would ever lift it again.
+            self.log_sigma.clamp_(min=_LOG_SIGMA_FLOOR)
         if self.mode == "optimal":
             error = (x - self.mean(output)).square().mean().clamp(min=1e-12)
             self.log_sigma.copy_(0.5 * error.log())

@@ -22,10 +22,14 @@ from diptych.training.batches import images_from_bytes
 from diptych.training.run import Run, data_of, load
 from diptych.training.rundir import RunDirectory, write_text
 
-__all__ = ["Evaluation", "evaluate", "features_for"]
+__all__ = ["Evaluation", "check_enough", "evaluate", "features_for"]
 
 MOST = 5_000
 """Samples and real items at the most: more would cost time and change little here."""
+FEWEST = 6
+"""Held-out items without which there are not enough neighbours."""
+FEWEST_TRAINING = 20
+"""Training images without which there is no classifier."""
 RECONSTRUCTED = 64
 """Held-out images whose reconstruction is measured; a GAN searches for each of them."""
 
@@ -60,6 +64,26 @@ class Evaluation:
             "seconds": round(self.seconds, 2),
             "figures": [figure.to_json() for figure in self.figures],
         }
+
+
+def check_enough(data: Data) -> None:
+    """Refuse, before anything is trained, data that are too few to be measured on.
+
+    Raises:
+        DataError: saying how many are held out and how many are needed.
+    """
+    for split in ("test", "validation"):
+        held_out = len(data.splits[split])
+        if held_out < FEWEST:
+            raise DataError(
+                f"{data.name} has {held_out} {split} items of {len(data.array)}, and measuring "
+                f"needs at least {FEWEST}; add more (a tenth of the data is held out for each)"
+            )
+    if data.kind == "images" and len(data.splits["train"]) < FEWEST_TRAINING:
+        raise DataError(
+            f"{data.name} has {len(data.splits['train'])} training images, and measuring needs "
+            f"at least {FEWEST_TRAINING}; add more"
+        )
 
 
 def features_for(data: Data, *, seed: int = 0, progress: Progress | None = None) -> Features:
@@ -106,8 +130,9 @@ def evaluate(
         run = load(run)
     if data is None:
         data = data_of(run)
-    if n is not None and n < 6:
-        raise DataError(f"--n is {n}; the figures need at least 6 items of each set")
+    if n is not None and n < FEWEST:
+        raise DataError(f"--n is {n}; the figures need at least {FEWEST} items of each set")
+    check_enough(data)
     held_out = min(len(data.splits["test"]), len(data.splits["validation"]), n or MOST)
     features = features_for(data, progress=progress)
     real = data.take("test", held_out)

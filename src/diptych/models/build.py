@@ -11,6 +11,7 @@ from diptych.distributions import (
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
     GaussianLikelihood,
+    LaplaceLikelihood,
     Likelihood,
 )
 from diptych.errors import RecipeError
@@ -24,6 +25,7 @@ from diptych.recipes.schema import (
     ContinuousBernoulliSpec,
     ConvSpec,
     GANSpec,
+    LaplaceSpec,
     LikelihoodSpec,
     NetworkSpec,
     VAESpec,
@@ -54,6 +56,7 @@ def build(
         shape = data.shape
     else:
         shape = tuple(data)
+        _check_shape(resolved, shape, "the data")
     model = resolved.model
     with random_stream(seed):
         return _build_vae(model, shape) if isinstance(model, VAESpec) else _build_gan(model, shape)
@@ -65,38 +68,53 @@ def check_fit(recipe: Recipe, data: Data) -> None:
     Raises:
         RecipeError: naming the recipe, the data and the remedy.
     """
+    name = repr(data.name)
+    _check_shape(recipe, data.shape, name)
     model = recipe.model
+    if isinstance(model, VAESpec) and model.likelihood.kind == "bernoulli" and not data.is_binary:
+        raise RecipeError(
+            f"recipe {recipe.name!r} has a Bernoulli likelihood, which is for pixels that are "
+            f"0 or 1, and {name} is grey; use "
+            "--set model.likelihood.kind=continuous-bernoulli or gaussian"
+        )
+
+
+def _check_shape(recipe: Recipe, shape: tuple[int, ...], name: str) -> None:
+    """What the event shape alone can rule out."""
+    model = recipe.model
+    if len(shape) not in (1, 3):
+        raise RecipeError(f"the shape of {name} is {shape}; images are (C, H, W), points (D,)")
     if isinstance(model.network, ConvSpec):
-        if data.kind == "points":
+        if len(shape) == 1:
             raise RecipeError(
-                f"recipe {recipe.name!r} is convolutional and {data.name!r} holds points of "
-                f"{data.shape[0]} dimensions; use {model.kind}-mlp"
+                f"recipe {recipe.name!r} is convolutional and {name} holds points of "
+                f"{shape[0]} dimensions; use {model.kind}-mlp"
             )
-        if min(data.shape[1:]) < 8:
+        if min(shape[1:]) < 8:
             raise RecipeError(
-                f"recipe {recipe.name!r} needs images of at least 8 x 8 pixels and {data.name!r} "
-                f"has {data.shape[1]} x {data.shape[2]}; use {model.kind}-mlp"
+                f"recipe {recipe.name!r} needs images of at least 8 x 8 pixels and {name} "
+                f"has {shape[1]} x {shape[2]}; use {model.kind}-mlp"
             )
-    if isinstance(model, VAESpec):
-        kind = model.likelihood.kind
-        if kind == "bernoulli" and not data.is_binary:
-            raise RecipeError(
-                f"recipe {recipe.name!r} has a Bernoulli likelihood, which is for pixels that are "
-                f"0 or 1, and {data.name!r} is grey; use "
-                "--set model.likelihood.kind=continuous-bernoulli or gaussian"
-            )
-        if kind != "gaussian" and data.kind == "points":
-            raise RecipeError(
-                f"recipe {recipe.name!r} has a {kind} likelihood, which is for pixels in [0, 1], "
-                f"and {data.name!r} holds points; use --set model.likelihood.kind=gaussian"
-            )
+    of_pixels = ("bernoulli", "continuous-bernoulli")
+    if isinstance(model, VAESpec) and model.likelihood.kind in of_pixels and len(shape) == 1:
+        raise RecipeError(
+            f"recipe {recipe.name!r} has a {model.likelihood.kind} likelihood, which is for "
+            f"pixels in [0, 1], and {name} holds points; use "
+            "--set model.likelihood.kind=gaussian"
+        )
 
 
-def _encoder(network: NetworkSpec, event_shape: tuple[int, ...], out_features: int) -> nn.Module:
+def _encoder(
+    network: NetworkSpec, event_shape: tuple[int, ...], out_features: int, *, batch_norm: bool
+) -> nn.Module:
     if isinstance(network, ConvSpec):
         channels, height, width = event_shape
         return ConvEncoder(
-            (channels, height, width), out_features, width=network.width, stages=network.stages
+            (channels, height, width),
+            out_features,
+            width=network.width,
+            stages=network.stages,
+            batch_norm=batch_norm,
         )
     return MLPEncoder(event_shape, out_features, width=network.width, depth=network.depth)
 
@@ -115,6 +133,8 @@ def _likelihood(spec: LikelihoodSpec, event_shape: tuple[int, ...]) -> Likelihoo
         return BernoulliLikelihood(event_shape)
     if isinstance(spec, ContinuousBernoulliSpec):
         return ContinuousBernoulliLikelihood(event_shape)
+    if isinstance(spec, LaplaceSpec):
+        return LaplaceLikelihood(event_shape, scale=spec.scale, bounded_mean=len(event_shape) == 3)
     return GaussianLikelihood(
         event_shape, sigma=spec.sigma, mode=spec.mode, bounded_mean=len(event_shape) == 3
     )
@@ -122,7 +142,7 @@ def _likelihood(spec: LikelihoodSpec, event_shape: tuple[int, ...]) -> Likelihoo
 
 def _build_vae(spec: VAESpec, event_shape: tuple[int, ...]) -> VAE:
     return VAE(
-        encoder=_encoder(spec.network, event_shape, 2 * spec.latent_dim),
+        encoder=_encoder(spec.network, event_shape, 2 * spec.latent_dim, batch_norm=True),
         decoder=_decoder(spec.network, spec.latent_dim, event_shape),
         likelihood=_likelihood(spec.likelihood, event_shape),
         event_shape=event_shape,
@@ -139,10 +159,11 @@ def _build_gan(spec: GANSpec, event_shape: tuple[int, ...]) -> GAN:
         generator = nn.Sequential(generator, nn.Tanh())  # images lie in [-1, 1] inside the game
     return GAN(
         generator=generator,
-        discriminator=_encoder(spec.network, event_shape, 1),
+        discriminator=_encoder(spec.network, event_shape, 1, batch_norm=False),
         event_shape=event_shape,
         latent_dim=spec.latent_dim,
         loss=spec.loss,
         r1_gamma=spec.r1_gamma,
         r1_interval=spec.r1_interval,
+        reuse_fakes=spec.reuse_fakes,
     )

@@ -119,9 +119,9 @@ class Game(nn.Module, ABC):
         """
 
     def sample_codes(self, n: int, *, seed: int | None = None) -> Tensor:
-        """n codes from the prior, (n, L)."""
+        """n codes from the prior, (n, L), in the precision and on the device of the parameters."""
         with random_stream(seed):
-            return torch.randn(n, self.latent_dim).to(self.device)
+            return torch.randn(n, self.latent_dim).to(next(self.parameters()))
 
     @torch.inference_mode()
     def sample(self, n: int, *, seed: int | None = None, batch_size: int = 500) -> Tensor:

@@ -41,15 +41,16 @@ def resolutions(height: int, width: int, stages: int | None = None) -> list[tupl
 class ConvEncoder(nn.Module):
     """(N, C, H, W) to (N, out_features): a VAE's encoder or a GAN's discriminator.
 
-    Each stage halves the resolution by a 4 x 4 convolution of stride 2. There is no batch
-    normalisation: a discriminator under a gradient penalty must treat every image on its own,
-    and the encoder mirrors it.
+    Each stage halves the resolution by a 4 x 4 convolution of stride 2.
 
     Args:
         event_shape: (C, H, W).
         out_features: 2L for a posterior, 1 for a logit.
-        width: channels at the full resolution; they double with each halving.
+        width: channels at the full resolution, which only the decoder computes; they double with
+            each halving.
         stages: halvings, see `resolutions`.
+        batch_norm: normalise over the batch after each convolution. Not for a discriminator under
+            a gradient penalty, which must treat every image on its own.
     """
 
     def __init__(
@@ -59,20 +60,20 @@ class ConvEncoder(nn.Module):
         *,
         width: int,
         stages: int | None = None,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        channels, height, width_pixels = event_shape
+        before, height, width_pixels = event_shape
         ladder = resolutions(height, width_pixels, stages)
         layers: list[nn.Module] = []
-        before = channels
         for level, (h, w) in enumerate(ladder[:-1], start=1):
             after = width * 2**level
-            # Odd sizes are padded by one row or column, so that each stage gives ceil(size / 2).
-            layers += [
-                nn.ZeroPad2d((0, w % 2, 0, h % 2)) if h % 2 or w % 2 else nn.Identity(),
-                nn.Conv2d(before, after, 4, stride=2, padding=1),
-                nn.LeakyReLU(0.2),
-            ]
+            if h % 2 or w % 2:  # pad, so that each stage gives ceil(size / 2)
+                layers.append(nn.ZeroPad2d((0, w % 2, 0, h % 2)))
+            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not batch_norm))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(after))
+            layers.append(nn.LeakyReLU(0.2))
             before = after
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(before * math.prod(ladder[-1]), out_features)
@@ -109,18 +110,17 @@ class ConvDecoder(nn.Module):
         channels, height, width_pixels = event_shape
         ladder = resolutions(height, width_pixels, stages)
         self.base = ladder[-1]
-        self.top_channels = width * 2 ** (len(ladder) - 1)
-        self.project = nn.Linear(latent_dim, self.top_channels * math.prod(self.base))
-        layers: list[nn.Module] = [nn.BatchNorm2d(self.top_channels), nn.ReLU()]
-        for level in range(len(ladder) - 2, -1, -1):
-            before, after = width * 2 ** (level + 1), width * 2**level
-            layers += [
-                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
-                _Crop(ladder[level]),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-            ]
-        layers.append(nn.Conv2d(width, channels, 3, padding=1))
+        self.top_channels = before = width * 2 ** (len(ladder) - 1)
+        self.project = nn.Linear(latent_dim, before * math.prod(self.base))
+        layers: list[nn.Module] = [nn.BatchNorm2d(before), nn.ReLU()]
+        for above, (h, w) in zip(ladder[:0:-1], ladder[-2::-1], strict=True):
+            after = before // 2
+            layers.append(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False))
+            if (2 * above[0], 2 * above[1]) != (h, w):
+                layers.append(_Crop(h, w))
+            layers += [nn.BatchNorm2d(after), nn.ReLU()]
+            before = after
+        layers.append(nn.Conv2d(before, channels, 3, padding=1))
         self.body = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -131,12 +131,11 @@ class ConvDecoder(nn.Module):
 
 
 class _Crop(nn.Module):
-    """The top left corner of the given size; nothing to do for even sizes."""
+    """The top left corner of the given size."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, height: int, width: int) -> None:
         super().__init__()
-        self.size = size
+        self.height, self.width = height, width
 
     def forward(self, x: Tensor) -> Tensor:
-        h, w = self.size
-        return x[..., :h, :w]
+        return x[..., : self.height, : self.width]

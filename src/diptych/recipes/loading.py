@@ -42,10 +42,10 @@ def load_recipe(
     if isinstance(source, Recipe):
         where, settings = f"recipe {source.name!r}", source.to_dict()
     elif isinstance(source, Mapping):
-        where, settings = "the recipe", dict(source)
+        where, settings = "the recipe", _with_base("the recipe", dict(source), ())
     else:
         where, settings = _read(source)
-    for override in overrides:
+    for override in sorted(overrides, key=_kinds_first):
         _apply(settings, override)
     try:
         return Recipe.model_validate(settings)
@@ -53,7 +53,7 @@ def load_recipe(
         raise RecipeError(_explain(where, settings, error)) from None
 
 
-def _read(source: str | Path) -> tuple[str, dict[str, Any]]:
+def _read(source: str | Path, seen: tuple[str, ...] = ()) -> tuple[str, dict[str, Any]]:
     path = Path(source)
     if isinstance(source, str) and source in builtin_names():
         entry = resources.files("diptych.recipes") / "builtin" / f"{source}.yaml"
@@ -80,7 +80,35 @@ def _read(source: str | Path) -> tuple[str, dict[str, Any]]:
         raise RecipeError(f"{where} is not valid YAML{line}") from None
     if not isinstance(settings, dict):
         raise RecipeError(f"{where} must be a mapping of keys to values")
-    return where, settings
+    return where, _with_base(where, settings, (*seen, str(source)))
+
+
+def _with_base(where: str, settings: dict[str, Any], seen: tuple[str, ...]) -> dict[str, Any]:
+    """A recipe that names a `base` says only what is different from it."""
+    base = settings.pop("base", None)
+    if base is None:
+        return settings
+    if not isinstance(base, str) or base in seen:
+        raise RecipeError(f"{where}: 'base' is {base!r}; it must name another recipe")
+    return _merged(_read(base, seen)[1], settings)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, key by key; a mapping of another kind replaces the whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            same_kind = value.get("kind", old.get("kind")) == old.get("kind")
+            value = _merged(old, value) if same_kind else value
+        merged[key] = value
+    return merged
+
+
+def _kinds_first(override: str) -> int:
+    """Outer kinds, inner kinds, the rest as given: a change of kind would discard what it met."""
+    key = override.partition("=")[0].strip().split(".")
+    return len(key) if key[-1] == "kind" else 1_000
 
 
 def _apply(settings: dict[str, Any], override: str) -> None:
@@ -111,7 +139,7 @@ def _apply(settings: dict[str, Any], override: str) -> None:
         target = below
     kind_changes = parts[-1] == "kind" and target.get("kind") != value
     if kind_changes:
-        # Another kind has other keys: keep those that the new one also knows.
+        # Another kind has other keys, and the same key may mean another thing: begin anew.
         target.clear()
     target[parts[-1]] = value
 
@@ -134,11 +162,14 @@ def _sentence(settings: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"the key {key!r} is missing"
     if kind.startswith("union_tag"):
-        tag = problem["input"].get("kind") if isinstance(problem["input"], Mapping) else None
-        expected = problem.get("ctx", {}).get("expected_tags", "")
-        if tag is None:
-            return f"{key!r} needs a 'kind', one of {expected}"
-        return f"{key}.kind is {tag!r}; allowed: {expected}"
+        allowed_kinds = ", ".join(repr(name) for name in _kinds_at(location))
+        if not isinstance(problem["input"], Mapping):
+            return f"{key!r} is {problem['input']!r}; it must be a mapping with a 'kind'"
+        if "kind" not in problem["input"]:
+            return f"{key!r} needs a 'kind', one of {allowed_kinds}"
+        return f"{key}.kind is {problem['input']['kind']!r}; allowed: {allowed_kinds}"
+    if kind in ("dict_type", "model_type", "model_attributes_type"):
+        return f"{key!r} is {problem['input']!r}; it must be a mapping of keys to values"
     message = problem["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return str(message)
@@ -156,13 +187,25 @@ def _keys_only(settings: Mapping[str, Any], location: Iterable[Any]) -> Iterator
 
 
 def _fields_at(location: tuple[Any, ...]) -> set[str]:
-    """The keys the schema knows at a place, following fields, unions by tag, and mappings."""
-    here: Any = Recipe
-    for part in location:
-        here = _step(here, str(part))
+    """The keys the schema knows at a place."""
+    here = _schema_at(location)
     return (
         set(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else set()
     )
+
+
+def _kinds_at(location: tuple[Any, ...]) -> list[str]:
+    """The kinds among which a union at a place chooses."""
+    options = getattr(_schema_at(location), "__args__", ())
+    return [option.model_fields["kind"].default for option in options]
+
+
+def _schema_at(location: tuple[Any, ...]) -> Any:
+    """The type at a place, following fields, unions by tag, and mappings."""
+    here: Any = Recipe
+    for part in location:
+        here = _step(here, str(part))
+    return here
 
 
 def _step(here: Any, part: str) -> Any:

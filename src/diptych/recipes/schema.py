@@ -12,6 +12,7 @@ __all__ = [
     "EmaSpec",
     "GANSpec",
     "GaussianSpec",
+    "LaplaceSpec",
     "LikelihoodSpec",
     "MLPSpec",
     "ModelSpec",
@@ -48,10 +49,9 @@ class ConvSpec(Spec):
 
     kind: Literal["conv"] = "conv"
     width: Count = 32
-    """Channels at the widest resolution; they double with each halving."""
+    """Channels at the full resolution; they double with each halving."""
     stages: Annotated[int, Field(ge=1, le=6)] | None = None
-    """Halvings of the resolution; None: as many as leave at least 4 pixels on the short side,
-    three at the most."""
+    """Halvings of the resolution; None: as many as leave at least 4 pixels on the short side."""
 
 
 NetworkSpec = Annotated[MLPSpec | ConvSpec, Field(discriminator="kind")]
@@ -67,6 +67,14 @@ class GaussianSpec(Spec):
     """The constant, or where calibration starts; in units of the data (pixels: 0 to 1)."""
 
 
+class LaplaceSpec(Spec):
+    """Laplace pixels with one fixed scale: absolute error in place of squared error."""
+
+    kind: Literal["laplace"] = "laplace"
+    scale: Positive = 0.2
+    """b, in units of the data (pixels: 0 to 1)."""
+
+
 class BernoulliSpec(Spec):
     """Binary pixels; grey data is refused."""
 
@@ -80,7 +88,8 @@ class ContinuousBernoulliSpec(Spec):
 
 
 LikelihoodSpec = Annotated[
-    GaussianSpec | BernoulliSpec | ContinuousBernoulliSpec, Field(discriminator="kind")
+    GaussianSpec | LaplaceSpec | BernoulliSpec | ContinuousBernoulliSpec,
+    Field(discriminator="kind"),
 ]
 
 
@@ -116,6 +125,8 @@ class GANSpec(Spec):
     """Weight of the R1 penalty, for images in [-1, 1]."""
     r1_interval: Count = 1
     """Compute the penalty every so many steps, with as many times the weight."""
+    reuse_fakes: bool = False
+    """The discriminator judges the images of the generator's turn: one pass less per step."""
 
 
 ModelSpec = Annotated[VAESpec | GANSpec, Field(discriminator="kind")]

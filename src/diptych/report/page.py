@@ -5,8 +5,6 @@ policy forbids every request and every script but the four whose hashes it names
 """
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from diptych.data.files import atomic_path
 from diptych.report import words
 from diptych.report.charts import Rows, curves, last_moment, last_values
 from diptych.report.pictures import Picture, inline, scale_for, strip
@@ -59,7 +58,9 @@ def write_report(study_directory: Path, out: Path | None = None) -> Path:
     directory = Path(study_directory)
     study = read_study(directory)
     target = Path(out) if out is not None else directory / "report.html"
-    _write_whole(target, render(directory, study))
+    page = render(directory, study)
+    with atomic_path(target) as draft:
+        draft.write_text(page, encoding="utf-8", newline="\n")
     return target
 
 
@@ -130,19 +131,3 @@ def _environment() -> Environment:
     environment.policies["json.dumps_function"] = json.dumps
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
-
-
-def _write_whole(target: Path, text: str) -> None:
-    """Write beside the target, then rename: a reader never meets half a page."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

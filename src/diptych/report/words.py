@@ -109,7 +109,8 @@ def standfirst(study: Study) -> str:
     if device := study.machine.get("device"):
         threads = study.machine.get("threads")
         name = "a CPU" if device == "cpu" else "a GPU" if device == "cuda" else str(device)
-        parts.append(f"on {name}" + (f" with {threads} threads" if threads else ""))
+        plural = "" if threads == 1 else "s"
+        parts.append(f"on {name}" + (f" with {threads} thread{plural}" if threads else ""))
     sentence = " ".join(part for part in parts if part)
     return sentence + (", then measured with the same instruments." if several else ".")
 

@@ -11,16 +11,17 @@ from typing import Any
 
 import diptych
 from diptych.data import Data, describe, load_data, write_png
-from diptych.errors import DiptychError, RunError, TrainingDiverged
-from diptych.evaluation.evaluate import Evaluation, Progress, evaluate
+from diptych.errors import DiptychError, TrainingDiverged
+from diptych.evaluation.evaluate import Evaluation, Progress, check_enough, evaluate
 from diptych.models.build import check_fit
 from diptych.recipes import Recipe, load_recipe
 from diptych.report import write_report
 from diptych.study.pictures import GRID, draw_member, real_picture
+from diptych.training.budget import Budget
 from diptych.training.loop import LogRow
 from diptych.training.run import Run, train
-from diptych.training.rundir import RunDirectory, numbered, write_text
-from diptych.training.speed import Precision
+from diptych.training.rundir import RunDirectory, new_directory, numbered, write_text
+from diptych.training.speed import Precision, SpeedPlan
 
 __all__ = ["Study", "compare"]
 
@@ -88,8 +89,11 @@ def compare(
     loaded = data if isinstance(data, Data) else load_data(data)
     for recipe in resolved:
         check_fit(recipe, loaded)
+    check_enough(loaded)
     if minutes is None and images is None:
         minutes = 5.0
+    Budget(minutes, images)
+    SpeedPlan.choose(device=device, precision=precision)
     directory = _directory(out, loaded)
     write_png(real_picture(loaded), directory / "pictures" / "real.png")
     results: dict[str, Any] = {
@@ -136,11 +140,7 @@ def _directory(out: str | Path | None, data: Data) -> Path:
     if out is None:
         directory = numbered(Path("studies"), Path(data.name).stem)
     else:
-        directory = Path(out)
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise RunError(
-                f"{directory} already exists and is not an empty directory; name a new one"
-            )
+        directory = new_directory(out)
     (directory / "pictures").mkdir(parents=True, exist_ok=True)
     return directory
 

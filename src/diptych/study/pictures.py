@@ -38,9 +38,8 @@ def real_picture(data: Data, *, scale: int | None = 1) -> Image.Image:
     return picture_of(items[order], columns=GRID, scale=scale)
 
 
-def pairs(model: Game, images: Tensor, *, seed: int = 0, scale: int | None = 1) -> Image.Image:
+def pairs(images: Tensor, again: Tensor, *, scale: int | None = 1) -> Image.Image:
     """Two rows: images above, the model's own version of each below."""
-    again = model.reconstruct(images.to(model.device), seed=seed).cpu()
     both = np.concatenate([to_bytes(images), to_bytes(again)])
     return image_grid(both, columns=len(images), scale=scale)
 
@@ -68,7 +67,9 @@ def draw_member(model: Game, data: Data, folder: Path) -> dict[str, str]:
     samples = model.sample(GRID * GRID if model.is_image else POINTS, seed=0).cpu()
     drawn = {"samples": picture_of(samples, columns=GRID, scale=1)}
     if model.is_image:
-        drawn["reconstruction"] = pairs(model, real_items(data, GRID))
+        images = real_items(data, GRID)
+        again = model.reconstruct(images.to(model.device), seed=0).cpu()
+        drawn["reconstruction"] = pairs(images, again)
         codes = model.sample_codes(2 * STRIPS, seed=1)
         drawn["interpolation"] = interpolations(model, codes[:STRIPS], codes[STRIPS:])
     for kind, picture in drawn.items():

@@ -1,7 +1,6 @@
 """Checkpoints of safetensors and JSON: nothing in them can execute, nothing is half-written."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from diptych.data.files import flush_to_disk
 from diptych.errors import RunError
 from diptych.models import Game
 
@@ -42,6 +42,8 @@ class Checkpoint:
     """Flattened optimizer states, see `optimizer_tensors`."""
     random_state: Mapping[str, Tensor]
     """torch's generator states by device, uint8."""
+    means: Mapping[str, Tensor]
+    """Sums and counts of the terms in the log interval that is under way."""
     state: Mapping[str, Any]
     """step, images, seconds, and the budget; JSON values."""
 
@@ -60,7 +62,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     temporary = folder / f".{final.name}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    for name in ("players", "average", "optimizers", "random_state"):
+    for name in ("players", "average", "optimizers", "random_state", "means"):
         tensors = getattr(checkpoint, name)
         save_file(
             {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
@@ -68,22 +70,18 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         )
     (temporary / "state.json").write_text(json.dumps(dict(checkpoint.state), indent=1) + "\n")
     for entry in (*temporary.iterdir(), temporary):
-        _flush(entry)
-    if final.exists():  # saved twice at the same step: same content, the new one counts
-        shutil.rmtree(final)
-    temporary.rename(final)
-    _flush(folder)
+        flush_to_disk(entry)
+    if final.exists():
+        # Saved twice at the same step: the tensors are the same and only the budget may differ.
+        # One rename, so that a crash here never leaves the run without a checkpoint.
+        (temporary / "state.json").replace(final / "state.json")
+        shutil.rmtree(temporary)
+    else:
+        temporary.rename(final)
+    flush_to_disk(folder)
     for old in _complete(folder)[:-KEPT]:
         shutil.rmtree(old)
     return final
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _complete(folder: Path) -> list[Path]:
@@ -119,14 +117,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
         RunError: naming the file that is missing or damaged.
     """
     try:
-        state = json.loads((path / "state.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RunError(f"{path / 'state.json'} cannot be read ({error})") from None
+    if not isinstance(state, dict) or not state.keys() >= {"step", "images", "seconds", "budget"}:
+        raise RunError(f"{path / 'state.json'} is damaged: it does not say how far training was")
     return Checkpoint(
         players=_read(path / "players.safetensors"),
         average=_read(path / "average.safetensors"),
         optimizers=_read(path / "optimizers.safetensors"),
         random_state=_read(path / "random_state.safetensors"),
+        means=_read(path / "means.safetensors"),
         state=state,
     )
 

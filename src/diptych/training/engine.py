@@ -1,7 +1,8 @@
 """The one place that knows Lightning Fabric: device, precision, backward, and later workers."""
 
+import logging
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -30,11 +31,22 @@ class Engine:
     ) -> None:
         # Imported here because it takes seconds and only training needs it.
         from lightning_fabric import Fabric
+        from lightning_fabric.plugins.precision import MixedPrecision
+
+        class Autocast(MixedPrecision):
+            """Autocast for the networks; the batch itself stays in single precision."""
+
+            def convert_input(self, data: Any) -> Any:
+                # Fabric would round images to bfloat16, whose 8 bits cannot hold grey levels.
+                return data
+
+        # It announces its precision to the terminal; ours is in the plan's line already.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
         self._fabric = Fabric(
             accelerator=plan.device,
             devices=1,
-            precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
+            plugins=[Autocast("bf16-mixed", plan.device)] if plan.precision == "bf16" else None,
         )
         if plan.channels_last and game.is_image:
             game = game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

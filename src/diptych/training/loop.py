@@ -1,7 +1,7 @@
 """The training loop: one, for every game. It knows turns, a budget and a clock, and no model."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -15,13 +15,59 @@ from diptych.training.budget import Budget, TrainingClock
 from diptych.training.ema import MovingAverage
 from diptych.training.engine import Engine
 
-__all__ = ["Counters", "LogRow", "TrainingState", "train_until"]
+__all__ = ["Counters", "LogRow", "TermMeans", "TrainingState", "train_until"]
 
 LOG_EVERY = 50
 """Steps between two rows of metrics; the only times the loop reads numbers off the device."""
 
 LogRow = dict[str, float]
 """step, images, seconds, progress, images_per_second, and every term as "turn/term"."""
+
+
+class TermMeans:
+    """Means of the terms over a log interval, summed on the device and read once."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, turn: str, terms: Terms) -> None:
+        """Take in the terms of one turn."""
+        for name, value in terms.named.items():
+            key = f"{turn}/{name}"
+            self._sums[key] = self._sums[key] + value if key in self._sums else value.clone()
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def read(self) -> dict[str, float]:
+        """The means by "turn/term"."""
+        if not self._sums:
+            return {}
+        values = torch.stack([total.float() for total in self._sums.values()]).tolist()
+        return {
+            key: value / self._counts[key] for key, value in zip(self._sums, values, strict=True)
+        }
+
+    def clear(self) -> None:
+        """Begin a new interval."""
+        self._sums.clear()
+        self._counts.clear()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The interval as far as it has come, for a checkpoint."""
+        return {
+            **{f"sum/{key}": total for key, total in self._sums.items()},
+            **{f"count/{key}": torch.tensor(count) for key, count in self._counts.items()},
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Go on with an interval that `tensors` wrote down."""
+        self.clear()
+        for name, value in tensors.items():
+            what, _, key = name.partition("/")
+            if what == "sum":
+                self._sums[key] = value.to(device)
+            else:
+                self._counts[key] = int(value)
 
 
 @dataclass
@@ -40,37 +86,13 @@ class TrainingState:
     average: MovingAverage
     engine: Engine
     batches: Batches
+    means: TermMeans = field(default_factory=TermMeans)
     clock: TrainingClock = field(default_factory=TrainingClock)
     counters: Counters = field(default_factory=Counters)
 
     def progress(self, budget: Budget) -> float:
         """Part of the budget that is spent, in [0, 1]."""
         return budget.progress(seconds=self.clock.seconds, images=self.counters.images)
-
-
-class _Averages:
-    """Means of the terms over a log interval, summed on the device and read once."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, turn: str, terms: Terms) -> None:
-        for name, value in terms.named.items():
-            key = f"{turn}/{name}"
-            self._sums[key] = self._sums[key] + value if key in self._sums else value.clone()
-            self._counts[key] = self._counts.get(key, 0) + 1
-
-    def read(self) -> dict[str, float]:
-        if not self._sums:
-            return {}
-        values = torch.stack([total.float() for total in self._sums.values()]).tolist()
-        means = {
-            key: value / self._counts[key] for key, value in zip(self._sums, values, strict=True)
-        }
-        self._sums.clear()
-        self._counts.clear()
-        return means
 
 
 def train_until(
@@ -81,6 +103,8 @@ def train_until(
     should_stop: Callable[[], bool],
 ) -> Iterator[LogRow]:
     """Take steps until the budget is spent or a stop is asked for; yield a row per log interval.
+
+    The last interval of a budget may be shorter; one that a stop cuts is kept for later.
 
     While the caller holds a row (to write, to draw, to save) the clock stands still, so nothing
     it does is charged to training.
@@ -96,16 +120,17 @@ def train_until(
     """
     game, engine, counters, clock = state.game, state.engine, state.counters, state.clock
     turns = game.turns()
-    averages = _Averages()
+    means = state.means
     game.train()
     clock.start()
     last_images, last_seconds = counters.images, clock.seconds
 
     def row() -> LogRow:
         nonlocal last_images, last_seconds
-        means = averages.read()
+        values = means.read()
+        means.clear()
         seconds = clock.seconds
-        _check_finite(means, counters.step)
+        _check_finite(values, counters.step)
         rate = (counters.images - last_images) / max(seconds - last_seconds, 1e-9)
         last_images, last_seconds = counters.images, seconds
         return {
@@ -114,7 +139,7 @@ def train_until(
             "seconds": round(seconds, 3),
             "progress": round(state.progress(budget), 6),
             "images_per_second": round(rate, 2),
-            **means,
+            **values,
         }
 
     while (progress := state.progress(budget)) < 1.0 and not should_stop():
@@ -127,7 +152,7 @@ def train_until(
                 step=counters.step,
                 rate_scale=linear_decay(progress, decay_from),
             )
-            averages.add(turn.name, terms)
+            means.add(turn.name, terms)
         counters.step += 1
         counters.images += len(batch)
         state.average.update(batch=len(batch), images_seen=counters.images)
@@ -135,11 +160,12 @@ def train_until(
             finished = row()
             with clock.paused():
                 yield finished
-    if counters.step % LOG_EVERY:
-        finished = row()
-        clock.stop()
-        yield finished
     clock.stop()
+    if state.progress(budget) < 1.0:
+        # Stopped early: the interval goes on when the run does, as if nothing had happened.
+        _check_finite(means.read(), counters.step)
+    elif counters.step % LOG_EVERY:
+        yield row()
 
 
 def _check_finite(means: dict[str, float], step: int) -> None:

@@ -30,7 +30,7 @@ from diptych.training.checkpoint import (
 from diptych.training.ema import MovingAverage, refresh_batch_statistics
 from diptych.training.engine import Engine
 from diptych.training.loop import Counters, LogRow, TrainingState, train_until
-from diptych.training.rundir import RunDirectory, numbered, write_text
+from diptych.training.rundir import RunDirectory, new_directory, numbered, write_text
 from diptych.training.signals import graceful_stop
 from diptych.training.snapshots import Snapshots
 from diptych.training.speed import Precision, SpeedPlan, processor_name
@@ -90,7 +90,8 @@ def train(
         out: the run's directory, new or empty; None makes `runs/NNNN-recipe-data`.
         overrides: settings such as "model.latent_dim=16".
         device: "auto", "cpu", "cuda" or "mps".
-        precision: "auto", "fp32" or "bf16" (autocast; weights and losses stay in fp32).
+        precision: "auto", "fp32" or "bf16" (autocast; weights and losses stay in fp32). Points
+            are trained in fp32 unless told otherwise.
         listener: called with each row of metrics; the clock stands still meanwhile.
         announce: called once with one line: where, how, and how large.
 
@@ -106,14 +107,14 @@ def train(
     resolved = load_recipe(recipe, overrides)
     check_fit(resolved, loaded)
     budget = Budget(5.0 if minutes is None and images is None else minutes, images)
+    if precision == "auto" and loaded.kind == "points":
+        # bfloat16 has steps of 0.008 at 1, too coarse for coordinates.
+        precision = "fp32"
     plan = SpeedPlan.choose(device=device, precision=precision)
     if out is None:
         path = numbered(Path("runs"), f"{resolved.name}-{Path(loaded.name).stem}")
     else:
-        path = Path(out)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunError(f"{path} already exists and is not an empty directory; name a new one")
-        path.mkdir(parents=True, exist_ok=True)
+        path = new_directory(out)
     run = RunDirectory(path)
     write_text(run.recipe_file, recipe_yaml(resolved))
     game = build(resolved, loaded, seed=seed)
@@ -177,7 +178,8 @@ def resume(
     run = RunDirectory.open(directory)
     info = run.read_info()
     recipe = load_recipe(run.recipe_file)
-    checkpoint = load_checkpoint(latest_checkpoint(run.checkpoints))
+    newest = latest_checkpoint(run.checkpoints)
+    checkpoint = load_checkpoint(newest)
     state_info = checkpoint.state
     budget = Budget(**state_info["budget"])
     spent = {"seconds": state_info["seconds"], "images": state_info["images"]}
@@ -191,7 +193,6 @@ def resume(
     plan = SpeedPlan.choose(device=device, precision=precision or info["machine"]["precision"])
     with torch.random.fork_rng():
         game = build(recipe, loaded, seed=info["seed"])
-        newest = latest_checkpoint(run.checkpoints)
         load_weights(newest, "players", game)
         state = _assemble(game, recipe, loaded, plan, seed=info["seed"])
         load_weights(newest, "average", state.average.game)
@@ -199,6 +200,7 @@ def resume(
             load_optimizer(name, optimizer, checkpoint.optimizers)
         state.counters = Counters(step=state_info["step"], images=state_info["images"])
         state.clock = TrainingClock(state_info["seconds"])
+        state.means.restore(checkpoint.means, state.engine.device)
         _restore_random_state(checkpoint.random_state)
         run.cut_metrics(state_info["step"])
         if announce is not None:
@@ -326,13 +328,13 @@ def _train_to_end(
                     record("running")
                 if listener is not None:
                     listener(row)
+            save()
         except TrainingDiverged as error:
             record("diverged", reason=str(error))
             raise TrainingDiverged(
                 f"{run.path}: training diverged: {error}; the last good state is "
                 f"{_last_good(run)}; try a smaller learning rate with --set"
             ) from None
-        save()
         if stop.signal is not None:
             record("interrupted", reason=stop.signal.name)
             raise InterruptedRun(
@@ -350,7 +352,14 @@ def _last_good(run: RunDirectory) -> str:
 
 
 def _refresh(state: TrainingState, *, batches: int = REFRESH_BATCHES) -> None:
-    """Fit the averaged players' batch statistics to their weights, apart from the training."""
+    """Fit the averaged players' batch statistics to their weights, apart from the training.
+
+    Raises:
+        TrainingDiverged: if weights are no longer finite, although the last loss was.
+    """
+    for name, weights in state.game.state_dict().items():
+        if not bool(weights.isfinite().all()):
+            raise TrainingDiverged(f"{name} is no longer finite")
     first = range(batches)
     refresh_batch_statistics(state.average.game, (state.batches[index] for index in first), seed=0)
 
@@ -364,6 +373,7 @@ def _checkpoint(state: TrainingState, budget: Budget) -> Checkpoint:
         average=state.average.game.state_dict(),
         optimizers=optimizer_tensors(state.engine.optimizers),
         random_state=random_state,
+        means=state.means.tensors(),
         state={
             "step": state.counters.step,
             "images": state.counters.images,

@@ -1,38 +1,57 @@
 """A run is a directory, and the directory is enough."""
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diptych.data.files import atomic_path
 from diptych.errors import RunError
 
-__all__ = ["RunDirectory", "numbered", "write_text"]
+__all__ = ["RunDirectory", "new_directory", "numbered", "write_text"]
 
 SCHEMA = 1
+_NEEDED = {
+    "seed": int,
+    "data.shape": list,
+    "data.fingerprint": str,
+    "data.request": dict,
+    "machine.precision": str,
+}
+"""What of run.json is needed to open a run or to go on with it."""
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with atomic_path(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def new_directory(path: str | Path) -> Path:
+    """Make the directory a person named; an empty one that exists will do.
+
+    Raises:
+        RunError: if something is there already, or it cannot be made.
+    """
+    directory = Path(path)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise RunError(
+                f"{directory} already exists and is not an empty directory; name a new one"
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{directory} cannot be made ({error}); name another place") from None
+    return directory
 
 
 def numbered(parent: Path, words: str) -> Path:
     """A new directory "0007-words" below the parent: the next number, never an old one."""
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{parent} cannot be made ({error.strerror}); use --out") from None
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:60]
     number = 1 + max(
         (
@@ -76,6 +95,8 @@ class RunDirectory:
             RunError: saying what is missing if this is not one.
         """
         run = cls(path)
+        if run.path.exists() and not run.path.is_dir():
+            raise RunError(f"{run.path} is a file, not the directory of a run")
         if not run.path.is_dir():
             raise RunError(f"there is no run directory {run.path}")
         for needed in (run.info_file, run.recipe_file):
@@ -95,6 +116,12 @@ class RunDirectory:
             raise RunError(f"{self.info_file} cannot be read ({error})") from None
         if not isinstance(info, dict) or info.get("schema") != SCHEMA:
             raise RunError(f"{self.info_file} does not have schema {SCHEMA}, which is read here")
+        for path, kind in _NEEDED.items():
+            value: Any = info
+            for key in path.split("."):
+                value = value.get(key) if isinstance(value, dict) else None
+            if not isinstance(value, kind):
+                raise RunError(f"{self.info_file} is damaged: it has no {path}")
         return info
 
     def write_info(self, info: Mapping[str, Any]) -> None:

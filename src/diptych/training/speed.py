@@ -66,7 +66,8 @@ class SpeedPlan:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.device}, {self.precision}, {self.threads} threads"
+        plural = "" if self.threads == 1 else "s"
+        return f"{self.device}, {self.precision}, {self.threads} thread{plural}"
 
 
 def _choose_device(device: str) -> str:
