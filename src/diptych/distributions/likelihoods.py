@@ -23,8 +23,8 @@ __all__ = [
     "Likelihood",
 ]
 
-# A sigma that is estimated stays above e^-6 = 0.0025, which keeps log p finite when the decoder fits
-# a constant pixel exactly.
+# A sigma that is estimated stays above e^-6 = 0.0025, which keeps log p finite when the decoder
+# fits a constant pixel exactly.
 _LOG_SIGMA_FLOOR = -6.0
 
 

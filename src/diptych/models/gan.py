@@ -40,7 +40,8 @@ class GAN(Game):
         loss: "non-saturating", or "minimax", the original saturating game.
         r1_gamma: weight of the R1 penalty on real images; 0 turns it off.
         r1_interval: compute the penalty every so many steps, multiplied by as many (lazy
-            regularisation: the same mean gradient for less work).
+            regularisation: the same mean gradient for less work). It is added to an ordinary
+            step, so Adam takes no extra steps and its rates and betas need no correction.
         reuse_fakes: let the discriminator judge the images of the generator's turn, which saves
             one pass through the generator per step.
 

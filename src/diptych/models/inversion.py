@@ -45,12 +45,13 @@ def search_codes(
     Source: the projection of Zhu et al., "Generative visual manipulation on the natural image
     manifold", ECCV 2016, arXiv 1609.03552, without its encoder.
     """
-    count = images.shape[0]
-    targets = images.repeat(restarts, *[1] * (images.dim() - 1))
-    codes = torch.randn(restarts * count, latent_dim, dtype=images.dtype).to(images.device)
-    codes.requires_grad_(True)
-    optimizer = torch.optim.Adam([codes], lr=learning_rate, betas=(0.9, 0.99))
-    with torch.enable_grad():
+    # A search needs gradients, also when the caller is in a mode that records none.
+    with torch.inference_mode(False), torch.enable_grad():
+        count = images.shape[0]
+        targets = images.clone().repeat(restarts, *[1] * (images.dim() - 1))
+        codes = torch.randn(restarts * count, latent_dim, dtype=images.dtype).to(images.device)
+        codes.requires_grad_(True)
+        optimizer = torch.optim.Adam([codes], lr=learning_rate, betas=(0.9, 0.99))
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * (1.0 - step / steps)
@@ -58,7 +59,7 @@ def search_codes(
             loss = (decode(codes) - targets).square().flatten(1).mean(1).sum()
             (codes.grad,) = torch.autograd.grad(loss, [codes])
             optimizer.step()
-    codes = codes.detach()
+        codes = codes.detach()
     with torch.no_grad():
         errors = (decode(codes) - targets).square().flatten(1).mean(1).view(restarts, count)
     best = errors.argmin(0)
