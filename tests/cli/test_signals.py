@@ -18,8 +18,8 @@ STEPS = 300
 
 EAGER = """
 import os, time
-from diptych.training import run
-run.SAVE_EVERY_SECONDS = 0.0
+from diptych.training import session
+session.SAVE_EVERY_SECONDS = 0.0
 flush = os.fsync
 os.fsync = lambda descriptor: (time.sleep(0.03), flush(descriptor))
 from diptych.cli.app import main

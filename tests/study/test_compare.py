@@ -10,7 +10,7 @@ from diptych.errors import DiptychError, InterruptedRun
 from diptych.evaluation import evaluate as evaluation_room
 from diptych.evaluation.classifier import train_classifier
 from diptych.recipes import load_recipe
-from diptych.training import run as training_room
+from diptych.training import session as training_room
 from diptych.training.signals import StopRequest
 
 BAD_GAN = {"optimizers": {"discriminator": {"learning_rate": 1e30}}}

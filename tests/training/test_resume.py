@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from diptych import load_data, resume, train
 from diptych.errors import InterruptedRun, RunError
 from diptych.training import loop
-from diptych.training import run as room
+from diptych.training import session as room
 from diptych.training.checkpoint import latest_checkpoint, load_checkpoint
 from diptych.training.rundir import RunDirectory
 from diptych.training.signals import StopRequest

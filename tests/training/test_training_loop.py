@@ -8,7 +8,7 @@ import torch
 from diptych import compare, evaluate, load_data, resume, train
 from diptych.errors import DiptychError, TrainingDiverged
 from diptych.training import budget, loop
-from diptych.training import run as room
+from diptych.training import session as room
 from diptych.training.checkpoint import latest_checkpoint, load_checkpoint
 from diptych.training.engine import Engine
 from diptych.training.rundir import RunDirectory

@@ -74,7 +74,3 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("diptych: interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output has left, e.g. `diptych recipes | head -1`.
-        sys.stderr.close()
-        sys.exit(0)

@@ -24,6 +24,7 @@ from diptych.recipes.schema import (
     BernoulliSpec,
     ContinuousBernoulliSpec,
     ConvSpec,
+    CustomSpec,
     GANSpec,
     LaplaceSpec,
     LikelihoodSpec,
@@ -58,6 +59,10 @@ def build(
         shape = tuple(data)
         _check_shape(resolved, shape, "the data")
     model = resolved.model
+    if isinstance(model, CustomSpec):
+        raise RecipeError(
+            f"a recipe cannot build {model.game}, a game of your own; pass the object"
+        )
     with random_stream(seed):
         return _build_vae(model, shape) if isinstance(model, VAESpec) else _build_gan(model, shape)
 
@@ -84,7 +89,7 @@ def _check_shape(recipe: Recipe, shape: tuple[int, ...], name: str) -> None:
     model = recipe.model
     if len(shape) not in (1, 3):
         raise RecipeError(f"the shape of {name} is {shape}; images are (C, H, W), points (D,)")
-    if isinstance(model.network, ConvSpec):
+    if not isinstance(model, CustomSpec) and isinstance(model.network, ConvSpec):
         if len(shape) == 1:
             raise RecipeError(
                 f"recipe {recipe.name!r} is convolutional and {name} holds points of "

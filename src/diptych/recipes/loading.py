@@ -10,9 +10,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from diptych.errors import RecipeError
-from diptych.recipes.schema import Recipe
+from diptych.recipes.schema import CustomSpec, Recipe
 
-__all__ = ["builtin_names", "load_recipe", "recipe_yaml"]
+__all__ = ["builtin_names", "load_recipe", "recipe_for_game", "recipe_yaml"]
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -25,6 +25,16 @@ def builtin_names() -> tuple[str, ...]:
 def recipe_yaml(recipe: Recipe) -> str:
     """The recipe as YAML, keys in the schema's order."""
     return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=95)
+
+
+def recipe_for_game(game: str) -> Recipe:
+    """The recipe written beside a game of somebody's own: everything but the model itself."""
+    return Recipe(
+        name="custom",
+        title=game,
+        summary="a game that was given as an object",
+        model=CustomSpec(game=game),
+    )
 
 
 def load_recipe(
@@ -90,6 +100,8 @@ def _with_base(where: str, settings: dict[str, Any], seen: tuple[str, ...]) -> d
         return settings
     if not isinstance(base, str) or base in seen:
         raise RecipeError(f"{where}: 'base' is {base!r}; it must name another recipe")
+    if base.endswith((".yaml", ".yml")) and seen:
+        base = str(Path(seen[-1]).parent / base)  # beside the file that names it
     return _merged(_read(base, seen)[1], settings)
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "BernoulliSpec",
     "ContinuousBernoulliSpec",
     "ConvSpec",
+    "CustomSpec",
     "EmaSpec",
     "GANSpec",
     "GaussianSpec",
@@ -129,7 +130,15 @@ class GANSpec(Spec):
     """The discriminator judges the images of the generator's turn: one pass less per step."""
 
 
-ModelSpec = Annotated[VAESpec | GANSpec, Field(discriminator="kind")]
+class CustomSpec(Spec):
+    """A game that was given as an object; only its name can be written down."""
+
+    kind: Literal["custom"] = "custom"
+    game: str
+    """The name of its class."""
+
+
+ModelSpec = Annotated[VAESpec | GANSpec | CustomSpec, Field(discriminator="kind")]
 
 
 class Adam(Spec):
@@ -181,9 +190,9 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _turns_exist(self) -> "Recipe":
-        known = TURNS[self.model.kind]
+        known = TURNS.get(self.model.kind)
         for turn in self.optimizers:
-            if turn not in known:
+            if known is not None and turn not in known:
                 raise ValueError(
                     f"optimizers has no turn {turn!r}; a {self.model.kind} takes: "
                     + ", ".join(known)

@@ -8,42 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 import diptych
 from diptych.data import Data, load_data
-from diptych.errors import InterruptedRun, RunError, TrainingDiverged
-from diptych.models import Game, Turn
+from diptych.errors import RunError
+from diptych.models import Game
 from diptych.models.build import build, check_fit
-from diptych.recipes import Recipe, load_recipe, recipe_yaml
-from diptych.training.batches import Batches
-from diptych.training.budget import Budget, TrainingClock
-from diptych.training.checkpoint import (
-    Checkpoint,
-    latest_checkpoint,
-    load_checkpoint,
-    load_optimizer,
-    load_weights,
-    optimizer_tensors,
-    write_checkpoint,
-)
-from diptych.training.ema import MovingAverage, refresh_batch_statistics
-from diptych.training.engine import Engine
-from diptych.training.loop import Counters, LogRow, TrainingState, train_until
+from diptych.recipes import Recipe, load_recipe, recipe_for_game, recipe_yaml
+from diptych.training.budget import Budget
+from diptych.training.checkpoint import latest_checkpoint, load_checkpoint, load_weights
 from diptych.training.rundir import RunDirectory, new_directory, numbered, write_text
-from diptych.training.signals import graceful_stop
-from diptych.training.snapshots import Snapshots
+from diptych.training.session import Listener, assemble, restore, train_to_end
 from diptych.training.speed import Precision, SpeedPlan, processor_name
 
 __all__ = ["Run", "data_of", "load", "resume", "train"]
 
-SAVE_EVERY_SECONDS = 60.0
-"""Training seconds between two checkpoints; one more is written at the end."""
-REFRESH_BATCHES = 40
-"""Training batches over which batch statistics of the averaged weights are taken."""
-
-Listener = Callable[[LogRow], None]
-"""Called with every row of metrics, e.g. to show progress."""
 Announce = Callable[[str], None]
 """Called with a sentence about what was chosen, before training starts."""
 
@@ -66,7 +45,7 @@ class Run:
 
 
 def train(
-    recipe: str | Path | Mapping[str, Any] | Recipe,
+    recipe: str | Path | Mapping[str, Any] | Recipe | Game,
     data: Data | str | Path,
     *,
     minutes: float | None = None,
@@ -82,7 +61,8 @@ def train(
     """Train a recipe on data within a budget.
 
     Args:
-        recipe: a built-in name, a YAML file, a mapping or a `Recipe`.
+        recipe: a built-in name, a YAML file, a mapping or a `Recipe`; or a `Game` of your own,
+            which is trained in place, with Adam's defaults unless `overrides` say otherwise.
         data: from `load_data`, or what `load_data` takes.
         minutes: budget in minutes of training; evaluation, pictures and saving are not charged.
         images: or the budget in images shown. One of the two; 5 minutes if neither is given.
@@ -104,7 +84,10 @@ def train(
         TrainingDiverged: when a loss is no longer finite.
     """
     loaded = data if isinstance(data, Data) else load_data(data)
-    resolved = load_recipe(recipe, overrides)
+    if isinstance(recipe, Game):
+        resolved = load_recipe(recipe_for_game(type(recipe).__name__), overrides)
+    else:
+        resolved = load_recipe(recipe, overrides)
     check_fit(resolved, loaded)
     budget = Budget(5.0 if minutes is None and images is None else minutes, images)
     if precision == "auto" and loaded.kind == "points":
@@ -117,7 +100,7 @@ def train(
         path = new_directory(out)
     run = RunDirectory(path)
     write_text(run.recipe_file, recipe_yaml(resolved))
-    game = build(resolved, loaded, seed=seed)
+    game = recipe if isinstance(recipe, Game) else build(resolved, loaded, seed=seed)
     info: dict[str, Any] = {
         "diptych": diptych.__version__,
         "recipe": resolved.name,
@@ -144,8 +127,9 @@ def train(
         announce(_plan_line(resolved, game, budget, plan, seed, path))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        state = _assemble(game, resolved, loaded, plan, seed=seed)
-        return _train_to_end(run, resolved, state, budget, info, listener)
+        state = assemble(game, resolved, loaded, plan, seed=seed)
+        final = train_to_end(run, resolved, state, budget, info, listener)
+    return Run(run.path, resolved, state.average.game.eval(), final)
 
 
 def resume(
@@ -154,6 +138,7 @@ def resume(
     minutes: float | None = None,
     images: int | None = None,
     data: Data | None = None,
+    game: Game | None = None,
     device: str = "auto",
     precision: Precision | None = None,
     listener: Listener | None = None,
@@ -167,6 +152,7 @@ def resume(
             fall over the longer budget.
         images: the same in images.
         data: only for runs on arrays, which no file can give back; it must be the same.
+        game: only for runs of a game of your own; its weights are replaced.
         device: "auto", "cpu", "cuda" or "mps".
         precision: None keeps what the run was trained with.
         listener: called with each row of metrics.
@@ -179,10 +165,9 @@ def resume(
     info = run.read_info()
     recipe = load_recipe(run.recipe_file)
     newest = latest_checkpoint(run.checkpoints)
-    checkpoint = load_checkpoint(newest)
-    state_info = checkpoint.state
-    budget = Budget(**state_info["budget"])
-    spent = {"seconds": state_info["seconds"], "images": state_info["images"]}
+    saved = load_checkpoint(newest).state
+    budget = Budget(**saved["budget"])
+    spent = {"seconds": saved["seconds"], "images": saved["images"]}
     if minutes is not None or images is not None:
         budget = budget.extended(**spent, more=Budget(minutes, images))
     elif budget.progress(**spent) >= 1.0:
@@ -190,26 +175,28 @@ def resume(
             f"{run.path} has spent its budget of {budget}; add more with --minutes or --images"
         )
     loaded = _same_data(run, info, data)
-    plan = SpeedPlan.choose(device=device, precision=precision or info["machine"]["precision"])
+    machine = info["machine"]
+    plan = SpeedPlan.choose(
+        device=device, precision=precision or machine["precision"], threads=machine["threads"]
+    )
     with torch.random.fork_rng():
-        game = build(recipe, loaded, seed=info["seed"])
-        load_weights(newest, "players", game)
-        state = _assemble(game, recipe, loaded, plan, seed=info["seed"])
-        load_weights(newest, "average", state.average.game)
-        for name, optimizer in state.engine.optimizers.items():
-            load_optimizer(name, optimizer, checkpoint.optimizers)
-        state.counters = Counters(step=state_info["step"], images=state_info["images"])
-        state.clock = TrainingClock(state_info["seconds"])
-        state.means.restore(checkpoint.means, state.engine.device)
-        _restore_random_state(checkpoint.random_state)
-        run.cut_metrics(state_info["step"])
+        game = _game_of(recipe, loaded.shape, game, seed=info["seed"])
+        state = assemble(game, recipe, loaded, plan, seed=info["seed"])
+        restore(state, newest)
+        run.cut_metrics(saved["step"])
         if announce is not None:
             announce(_plan_line(recipe, game, budget, plan, info["seed"], run.path))
-        return _train_to_end(run, recipe, state, budget, info, listener)
+        final = train_to_end(run, recipe, state, budget, info, listener)
+    return Run(run.path, recipe, state.average.game.eval(), final)
 
 
-def load(directory: str | Path, *, device: str = "cpu") -> Run:
+def load(directory: str | Path, *, game: Game | None = None, device: str = "cpu") -> Run:
     """Open a run to use its model; nothing of its data is needed.
+
+    Args:
+        directory: the run.
+        game: only for runs of a game of your own; its weights are replaced.
+        device: where the model is to be.
 
     Raises:
         RunError: if this is no run, or it was never saved.
@@ -218,9 +205,20 @@ def load(directory: str | Path, *, device: str = "cpu") -> Run:
     info = run.read_info()
     recipe = load_recipe(run.recipe_file)
     shape = tuple(info["data"]["shape"])
-    game = build(recipe, shape)
+    game = _game_of(recipe, shape, game)
     load_weights(latest_checkpoint(run.checkpoints), "average", game)
     return Run(run.path, recipe, game.to(device).eval(), info)
+
+
+def _game_of(recipe: Recipe, shape: tuple[int, ...], game: Game | None, *, seed: int = 0) -> Game:
+    """The game to put saved weights into: built from the recipe, or the one that was given."""
+    if recipe.model.kind == "custom":
+        if game is None:
+            raise RunError(
+                f"this run trained a {recipe.model.game}, a game of your own; pass one as game="
+            )
+        return game
+    return build(recipe, shape, seed=seed)
 
 
 def _plan_line(
@@ -248,142 +246,3 @@ def _same_data(run: RunDirectory, info: Mapping[str, Any], data: Data | None) ->
             "train a new run on it, or bring the old data back"
         )
     return data
-
-
-def _assemble(
-    game: Game, recipe: Recipe, data: Data, plan: SpeedPlan, *, seed: int
-) -> TrainingState:
-    def make_optimizer(turn: Turn, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        settings = recipe.optimizer_of(turn.name)
-        optimizer = torch.optim.Adam(
-            parameters,
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            fused=True,
-        )
-        for group in optimizer.param_groups:
-            group["initial_lr"] = settings.learning_rate
-        return optimizer
-
-    engine = Engine(game, make_optimizer, plan)
-    ema = recipe.training.ema
-    return TrainingState(
-        game=game,
-        average=MovingAverage(game, half_life=ema.half_life, ramp_up=ema.ramp_up),
-        engine=engine,
-        batches=Batches(
-            data.array,
-            data.splits["train"],
-            batch_size=recipe.training.batch_size,
-            seed=seed,
-            device=engine.device,
-        ),
-    )
-
-
-def _train_to_end(
-    run: RunDirectory,
-    recipe: Recipe,
-    state: TrainingState,
-    budget: Budget,
-    info: Mapping[str, Any],
-    listener: Listener | None,
-) -> Run:
-    """Drive the loop: write metrics, draw, save, and end in one of the states of run.json."""
-
-    def record(status: str, **more: Any) -> dict[str, Any]:
-        entry = {
-            **{key: value for key, value in info.items() if key not in ("schema", "reason")},
-            "status": status,
-            "budget": {"minutes": budget.minutes, "images": budget.images},
-            "spent": {
-                "steps": state.counters.step,
-                "images": state.counters.images,
-                "seconds": round(state.clock.seconds, 3),
-            },
-            **more,
-        }
-        run.write_info(entry)
-        return entry
-
-    def save() -> Path:
-        _refresh(state)
-        return write_checkpoint(run.checkpoints, _checkpoint(state, budget))
-
-    record("running")
-    snapshots = Snapshots(run.samples, resumed_at=state.progress(budget))
-    last_save = state.clock.seconds
-    with graceful_stop() as stop:
-        try:
-            for row in train_until(
-                state, budget, decay_from=recipe.training.decay, should_stop=lambda: bool(stop)
-            ):
-                run.append_metrics(row)
-                if snapshots.due(row["progress"]):
-                    _refresh(state, batches=8)
-                    snapshots.draw(state.average.game, images_seen=int(row["images"]))
-                if state.clock.seconds - last_save >= SAVE_EVERY_SECONDS:
-                    save()
-                    last_save = state.clock.seconds
-                    record("running")
-                if listener is not None:
-                    listener(row)
-            save()
-        except TrainingDiverged as error:
-            record("diverged", reason=str(error))
-            raise TrainingDiverged(
-                f"{run.path}: training diverged: {error}; the last good state is "
-                f"{_last_good(run)}; try a smaller learning rate with --set"
-            ) from None
-        if stop.signal is not None:
-            record("interrupted", reason=stop.signal.name)
-            raise InterruptedRun(
-                f"stopped by {stop.signal.name} and saved; go on with: diptych resume {run.path}"
-            )
-    final = record("finished")
-    return Run(run.path, recipe, state.average.game.eval(), final)
-
-
-def _last_good(run: RunDirectory) -> str:
-    try:
-        return str(latest_checkpoint(run.checkpoints))
-    except RunError:
-        return "before the first checkpoint"
-
-
-def _refresh(state: TrainingState, *, batches: int = REFRESH_BATCHES) -> None:
-    """Fit the averaged players' batch statistics to their weights, apart from the training.
-
-    Raises:
-        TrainingDiverged: if weights are no longer finite, although the last loss was.
-    """
-    for name, weights in state.game.state_dict().items():
-        if not bool(weights.isfinite().all()):
-            raise TrainingDiverged(f"{name} is no longer finite")
-    first = range(batches)
-    refresh_batch_statistics(state.average.game, (state.batches[index] for index in first), seed=0)
-
-
-def _checkpoint(state: TrainingState, budget: Budget) -> Checkpoint:
-    random_state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random_state["cuda"] = torch.cuda.get_rng_state()
-    return Checkpoint(
-        players=state.game.state_dict(),
-        average=state.average.game.state_dict(),
-        optimizers=optimizer_tensors(state.engine.optimizers),
-        random_state=random_state,
-        means=state.means.tensors(),
-        state={
-            "step": state.counters.step,
-            "images": state.counters.images,
-            "seconds": state.clock.seconds,
-            "budget": {"minutes": budget.minutes, "images": budget.images},
-        },
-    )
-
-
-def _restore_random_state(random_state: Mapping[str, torch.Tensor]) -> None:
-    torch.set_rng_state(random_state["cpu"])
-    if torch.cuda.is_available() and "cuda" in random_state:
-        torch.cuda.set_rng_state(random_state["cuda"])

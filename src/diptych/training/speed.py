@@ -37,12 +37,20 @@ class SpeedPlan:
     """"mallopt" where glibc was told to keep freed memory."""
 
     @classmethod
-    def choose(cls, *, device: str = "auto", precision: Precision = "auto") -> "SpeedPlan":
+    def choose(
+        cls,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> "SpeedPlan":
         """Pick what this machine does best.
 
         Args:
             device: "auto", "cpu", "cuda" or "mps".
             precision: "auto" takes bf16 where the processor computes in it natively.
+            threads: None races one thread against all; a resumed run names what it began with,
+                because the order of a sum, and so its last bit, depends on it.
 
         Raises:
             DiptychError: if the device that was asked for is not there.
@@ -53,7 +61,7 @@ class SpeedPlan:
             precision = "bf16" if native else "fp32"
         allocator = "mallopt" if tune_allocator() else "default"
         if chosen == "cpu":
-            torch.set_num_threads(fastest_thread_count())
+            torch.set_num_threads(threads or fastest_thread_count())
         return cls(
             device=chosen,
             precision=precision,
