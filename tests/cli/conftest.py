@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diptych import train
-from diptych.cli.app import main
+from diptych.__main__ import main
 from diptych.evaluation import evaluate as evaluation_room
 from diptych.evaluation.classifier import train_classifier
 from diptych.recipes import load_recipe, recipe_yaml

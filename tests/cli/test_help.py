@@ -12,7 +12,7 @@ HEAVY = ("torch", "lightning_fabric", "numpy", "PIL", "safetensors", "jinja2", "
 
 SCRIPT = f"""
 import sys
-from diptych.cli.app import main
+from diptych.__main__ import main
 try:
     main()
 finally:

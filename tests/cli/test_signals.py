@@ -22,7 +22,7 @@ from diptych.training import session
 session.SAVE_EVERY_SECONDS = 0.0
 flush = os.fsync
 os.fsync = lambda descriptor: (time.sleep(0.03), flush(descriptor))
-from diptych.cli.app import main
+from diptych.__main__ import main
 main()
 """
 """Saves slowly after every row, so that a signal is likely to meet it at that."""

@@ -1,6 +1,7 @@
 """The command `diptych`: commands from one file each, errors as sentences with exit codes."""
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from diptych.cli.recipes import recipes
 from diptych.cli.train import resume, train
 from diptych.errors import DiptychError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "run"]
 
 app = typer.Typer(
     name="diptych",
@@ -61,16 +62,25 @@ for command in (
     app.command()(command)
 
 
-def main() -> None:
+def run() -> None:
     """Run, and turn what goes wrong into a sentence and an exit code.
 
     0 done · 2 something the person can mend · 130 interrupted after saving · 1 a bug of ours.
     """
+    warnings.formatwarning = lambda message, *_: f"diptych: {message}\n"
     try:
         app()
     except DiptychError as error:
-        typer.echo(f"diptych: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("diptych: interrupted", err=True)
-        sys.exit(130)
+        _end(str(error), error.exit_code)
+    except MemoryError as error:
+        _end(f"not enough memory ({error}); ask for fewer or smaller pictures", 2)
+    except RuntimeError as error:
+        # torch has no class of its own for this on the CPU.
+        if "can't allocate memory" not in str(error):
+            raise
+        _end("not enough memory; ask for fewer or smaller pictures, or a smaller model", 2)
+
+
+def _end(sentence: str, code: int) -> None:
+    typer.echo(f"diptych: {sentence}", err=True)
+    sys.exit(code)

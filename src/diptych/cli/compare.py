@@ -23,6 +23,7 @@ from diptych.cli.options import (
     Settings,
     Size,
     SkipBad,
+    check_budget,
 )
 from diptych.cli.train import find_data
 
@@ -54,6 +55,7 @@ def compare(
     """
     from diptych.recipes import load_recipe
 
+    check_budget(minutes, images)
     resolved = [load_recipe(recipe, settings or ()) for recipe in recipes]
     with reporting(quiet or json) as reporter:
         found = find_data(
@@ -93,10 +95,13 @@ def compare(
             f"{member['train_seconds']:.0f} s, {member['images_per_second']:,.0f} images/s; "
             f"parameters: {counts}"
         )
+        if member["reason"]:
+            stdout.print(f"  {member['reason']}")
     if study.results["features"]:
         stdout.print(study.results["features"]["sentence"])
-    last = study.directory / members[-1]["directory"]
     stdout.print()
     stdout.print(f"page: {(study.directory / 'report.html').resolve()}")
-    stdout.print(f"next: diptych sample {last} -n 64 --out grid.png")
-    stdout.print(f"      diptych resume {last} --minutes 5")
+    finished = [study.directory / m["directory"] for m in members if m["status"] == "finished"]
+    if finished:
+        stdout.print(f"next: diptych sample {finished[-1]} -n 64 --out grid.png")
+        stdout.print(f"      diptych resume {finished[-1]} --minutes 5")

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,8 +26,19 @@ __all__ = [
     "stdout",
 ]
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class ProgressConsole(Console):
+    """A console whose reader may leave: what it shows is no reason to stop what it shows."""
+
+    def on_broken_pipe(self) -> None:
+        """Go quiet, where rich would end the program."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+# No markup: names of files and classes are the person's own and may hold brackets.
+stdout = Console(highlight=False, soft_wrap=True, markup=False)
+stderr = ProgressConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 PLAIN_EVERY_SECONDS = 10.0
 """Between two progress lines where there is no terminal to redraw."""
@@ -85,7 +98,7 @@ class Reporter:
         self._bar = bar
         self._quiet = quiet
         self._task: TaskID | None = None
-        self._last_line = -math.inf
+        self._last_line = time.monotonic()
         self._name = ""
         self._stage = ""
 
@@ -155,9 +168,9 @@ def reporting(quiet: bool = False) -> Iterator[Reporter]:
         yield Reporter(None, quiet)
         return
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%  {task.fields[text]}"),
+        TextColumn("{task.percentage:>3.0f}%  {task.fields[text]}", markup=False),
         console=stderr,
     ) as bar:
         reporter = Reporter(bar, quiet=False)

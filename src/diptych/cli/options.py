@@ -23,6 +23,7 @@ __all__ = [
     "Settings",
     "Size",
     "SkipBad",
+    "check_budget",
     "parse_size",
 ]
 
@@ -66,7 +67,7 @@ Minutes = Annotated[
 Images = Annotated[
     int | None, typer.Option("--images", help="Budget in images shown, instead of minutes.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of weights, data order and noise.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Of everything random.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
 Settings = Annotated[
     list[str] | None,
@@ -96,3 +97,15 @@ def parse_size(text: str | None) -> int | tuple[int, int] | None:
             param_hint="--size",
         )
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def check_budget(minutes: float | None, images: int | None) -> None:
+    """Refuse an impossible budget before data are read.
+
+    Raises:
+        DiptychError: saying what is allowed.
+    """
+    from diptych.training.budget import Budget
+
+    if minutes is not None or images is not None:
+        Budget(minutes, images)

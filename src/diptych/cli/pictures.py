@@ -71,7 +71,7 @@ def reconstruct(
     A VAE encodes and decodes. A GAN has no encoder: it searches for the code of each picture.
     """
     _checked(out, ".png")
-    from diptych.data import write_png
+    from diptych.data import MIXTURES, write_png
     from diptych.study.pictures import pairs, real_items
     from diptych.training.run import data_of, load
 
@@ -79,9 +79,11 @@ def reconstruct(
     if not loaded.model.is_image:
         raise DataError(f"{run} makes points, and pairs of pictures can only be drawn of images")
     if data is None:
-        found = data_of(loaded)
+        images = real_items(data_of(loaded), count)
     else:
         shape = loaded.model.event_shape
+        if data in MIXTURES:
+            raise DataError(f"{run} was trained on images, and {data} holds points")
         with reporting() as reporter:
             found = find_data(
                 data,
@@ -96,11 +98,12 @@ def reconstruct(
                 f"{run} was trained on images of {_words(shape)} "
                 f"and {data} gives {_words(found.shape)}"
             )
-    images = real_items(found, count)
+        images = real_items(found, count, split=None)
     again = loaded.model.reconstruct(images, seed=seed)
     write_png(pairs(images, again, scale=scale), out)
     error = (again - images).square().mean().item()
-    stdout.print(f"{len(images)} pairs, mean squared error {error:.4f}: {out}")
+    plural = "" if len(images) == 1 else "s"
+    stdout.print(f"{len(images)} pair{plural}, mean squared error {error:.4f}: {out}")
 
 
 def _words(shape: tuple[int, ...]) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from diptych.cli.console import print_json, stdout
 from diptych.cli.options import JsonOutput, Settings
@@ -34,5 +35,5 @@ def recipes(
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     for recipe in known:
-        table.add_row(f"[bold]{recipe.name}[/bold]", recipe.summary)
+        table.add_row(Text(recipe.name, style="bold"), recipe.summary)
     stdout.print(table)

@@ -23,6 +23,7 @@ from diptych.cli.options import (
     Settings,
     Size,
     SkipBad,
+    check_budget,
     parse_size,
 )
 
@@ -43,7 +44,7 @@ def find_data(
     reporter: Reporter,
 ) -> "Data":
     """Load data as the options say, and say what was found."""
-    from diptych.data import load_data
+    from diptych.data import FEWEST_HELD_OUT, load_data
 
     data = load_data(
         name,
@@ -60,6 +61,8 @@ def find_data(
     reporter.say(f"data: {data.name}, {len(data.array):,} {what} ({splits})")
     for note in data.notes:
         reporter.say(f"      {note}")
+    if min(len(data.splits["test"]), len(data.splits["validation"])) < FEWEST_HELD_OUT:
+        reporter.say("      too few to be measured afterwards: that takes about 60")
     return data
 
 
@@ -90,7 +93,8 @@ def train(
     """
     from diptych.recipes import load_recipe
 
-    resolved = load_recipe(recipe, settings or ())  # before the slow imports: typos show at once
+    check_budget(minutes, images)  # before the slow imports: slips show at once
+    resolved = load_recipe(recipe, settings or ())
     with reporting(quiet or json) as reporter:
         found = find_data(
             data, size=size, crop=crop, data_dir=data_dir, skip_bad=skip_bad, reporter=reporter
@@ -127,6 +131,7 @@ def resume(
     """
     from diptych.training.run import resume as resume_run
 
+    check_budget(minutes, images)
     with reporting(quiet or json) as reporter:
         reporter.start(run.name)
         finished = resume_run(

@@ -1,6 +1,6 @@
 """Data: found, looked at, prepared once into a packed cache, and split."""
 
-from diptych.data.dataset import SPLITS, Data, Mixture, SplitName, describe
+from diptych.data.dataset import FEWEST_HELD_OUT, SPLITS, Data, Mixture, SplitName, describe
 from diptych.data.load import load_data
 from diptych.data.locations import cache_root, is_offline
 from diptych.data.origin import Progress
@@ -10,6 +10,7 @@ from diptych.data.points import MIXTURES, grid, ring
 from diptych.data.sheet import contact_sheet
 
 __all__ = [
+    "FEWEST_HELD_OUT",
     "MIXTURES",
     "SPLITS",
     "Data",

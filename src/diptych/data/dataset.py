@@ -8,10 +8,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SPLITS", "Data", "Mixture", "SplitName", "describe"]
+__all__ = ["FEWEST_HELD_OUT", "SPLITS", "Data", "Mixture", "SplitName", "describe"]
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+FEWEST_HELD_OUT = 6
+"""Test and validation items without which there are not enough neighbours to measure with."""
 
 
 @dataclass(frozen=True, eq=False)

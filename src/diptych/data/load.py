@@ -81,7 +81,12 @@ def load_data(
         (100, 2)
     """
     fit = parse_fit(size, crop)
-    if isinstance(source, np.ndarray):
+    if not isinstance(source, (str, os.PathLike)):
+        if not hasattr(source, "__array__"):
+            raise DataError(
+                f"data may be a name, a path or an array, and this is a {type(source).__name__}"
+            )
+        source = np.asarray(source)  # also tensors of torch and others
         return _from_array(source, labels, fit, progress)
     name = os.fspath(source)
     cache = Path(cache_dir).expanduser().absolute() if cache_dir is not None else cache_root()

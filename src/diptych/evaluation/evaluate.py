@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from diptych.data import Data, cache_root
+from diptych.data import FEWEST_HELD_OUT, Data, cache_root
 from diptych.errors import DataError
 from diptych.evaluation.classifier import ClassifierFeatures, train_classifier
 from diptych.evaluation.density import density_figures
@@ -26,8 +26,6 @@ __all__ = ["Evaluation", "check_enough", "evaluate", "features_for"]
 
 MOST = 5_000
 """Samples and real items at the most: more would cost time and change little here."""
-FEWEST = 6
-"""Held-out items without which there are not enough neighbours."""
 FEWEST_TRAINING = 20
 """Training images without which there is no classifier."""
 RECONSTRUCTED = 64
@@ -74,10 +72,10 @@ def check_enough(data: Data) -> None:
     """
     for split in ("test", "validation"):
         held_out = len(data.splits[split])
-        if held_out < FEWEST:
+        if held_out < FEWEST_HELD_OUT:
             raise DataError(
                 f"{data.name} has {held_out} {split} items of {len(data.array)}, and measuring "
-                f"needs at least {FEWEST}; add more (a tenth of the data is held out for each)"
+                f"needs at least {FEWEST_HELD_OUT}; add more (a tenth is held out for each)"
             )
     if data.kind == "images" and len(data.splits["train"]) < FEWEST_TRAINING:
         raise DataError(
@@ -130,8 +128,8 @@ def evaluate(
         run = load(run)
     if data is None:
         data = data_of(run)
-    if n is not None and n < FEWEST:
-        raise DataError(f"--n is {n}; the figures need at least {FEWEST} items of each set")
+    if n is not None and n < FEWEST_HELD_OUT:
+        raise DataError(f"--n is {n}; the figures need at least {FEWEST_HELD_OUT} of each set")
     check_enough(data)
     held_out = min(len(data.splits["test"]), len(data.splits["validation"]), n or MOST)
     features = features_for(data, progress=progress)

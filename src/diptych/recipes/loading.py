@@ -98,10 +98,10 @@ def _with_base(where: str, settings: dict[str, Any], seen: tuple[str, ...]) -> d
     base = settings.pop("base", None)
     if base is None:
         return settings
+    if isinstance(base, str) and base.endswith((".yaml", ".yml")) and seen:
+        base = str(Path(seen[-1]).parent / base)  # beside the file that names it
     if not isinstance(base, str) or base in seen:
         raise RecipeError(f"{where}: 'base' is {base!r}; it must name another recipe")
-    if base.endswith((".yaml", ".yml")) and seen:
-        base = str(Path(seen[-1]).parent / base)  # beside the file that names it
     return _merged(_read(base, seen)[1], settings)
 
 

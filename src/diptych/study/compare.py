@@ -40,7 +40,7 @@ class Study:
 
 
 def compare(
-    recipes: Sequence[str | Path | Recipe],
+    recipes: str | Path | Sequence[str | Path | Recipe],
     data: Data | str | Path,
     *,
     minutes: float | None = None,
@@ -82,7 +82,9 @@ def compare(
         InterruptedRun: on Ctrl-C or SIGTERM, after saving the member in training.
     """
     overrides = tuple(overrides)
-    resolved = [load_recipe(recipe, overrides) for recipe in recipes]
+    if isinstance(recipes, (str, Path)):
+        recipes = [recipes]
+    resolved = _with_own_titles([load_recipe(recipe, overrides) for recipe in recipes])
     names = [recipe.name for recipe in resolved]
     if len(set(names)) < len(names) or not names:
         raise DiptychError(f"compare needs recipes of different names, not: {', '.join(names)}")
@@ -134,6 +136,17 @@ def compare(
         _write(study)
     study.report()
     return study
+
+
+def _with_own_titles(recipes: list[Recipe]) -> list[Recipe]:
+    """Two members of one title could not be told apart: theirs are followed by the name."""
+    titles = [recipe.title for recipe in recipes]
+    return [
+        recipe
+        if titles.count(recipe.title) == 1
+        else recipe.model_copy(update={"title": f"{recipe.title} ({recipe.name})"})
+        for recipe in recipes
+    ]
 
 
 def _directory(out: str | Path | None, data: Data) -> Path:

@@ -24,10 +24,19 @@ POINTS = 2_000
 """Points in a scatter plot."""
 
 
-def real_items(data: Data, count: int, split: SplitName = "test") -> Tensor:
-    """Up to `count` held-out items spread over a split: (n, C, H, W) in [0, 1] or (n, D)."""
-    rows = torch.from_numpy(data.take(split, min(count, len(data.splits[split]))))
-    return images_from_bytes(rows) if data.kind == "images" else rows
+def real_items(data: Data, count: int, split: SplitName | None = "test") -> Tensor:
+    """Up to `count` items: (n, C, H, W) in [0, 1] or (n, D).
+
+    They are spread over a split, or over all of the data where None is given: no picture of other
+    data than a model's own was seen in training.
+    """
+    if split is not None:
+        rows = data.take(split, min(count, len(data.splits[split])))
+    else:
+        total = len(data.array)
+        rows = np.asarray(data.array[np.arange(min(count, total)) * total // min(count, total)])
+    items = torch.from_numpy(rows)
+    return images_from_bytes(items) if data.kind == "images" else items
 
 
 def real_picture(data: Data, *, scale: int | None = 1) -> Image.Image:

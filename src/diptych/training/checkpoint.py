@@ -22,6 +22,7 @@ __all__ = [
     "load_checkpoint",
     "load_optimizer",
     "load_weights",
+    "newest_readable",
     "optimizer_tensors",
     "write_checkpoint",
 ]
@@ -96,8 +97,31 @@ def latest_checkpoint(folder: Path) -> Path:
     """
     complete = _complete(folder)
     if not complete:
-        raise RunError(f"{folder} holds no checkpoint: the run was stopped before its first save")
+        raise RunError(f"{folder} holds no checkpoint: the run ended before its first save")
     return complete[-1]
+
+
+def newest_readable(folder: Path) -> tuple[Path, str]:
+    """The newest checkpoint whose files can be read, and a sentence about newer, damaged ones.
+
+    Returns:
+        Its directory, and "" if it is the newest of all.
+
+    Raises:
+        RunError: if there is none; about the newest, if all are damaged.
+    """
+    newest = latest_checkpoint(folder)
+    first_error: RunError | None = None
+    for candidate in reversed(_complete(folder)):
+        try:
+            load_checkpoint(candidate)
+        except RunError as error:
+            first_error = first_error or error
+            continue
+        if candidate == newest:
+            return candidate, ""
+        return candidate, f"{first_error}; going on from {candidate.name} instead"
+    raise first_error or RunError(f"{folder} holds no checkpoint")
 
 
 def load_weights(checkpoint: Path, name: str, game: Game) -> None:

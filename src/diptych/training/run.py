@@ -2,6 +2,7 @@
 
 import datetime
 import platform
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,12 @@ import torch
 
 import diptych
 from diptych.data import Data, load_data
-from diptych.errors import RunError
+from diptych.errors import MissingData, RunError
 from diptych.models import Game
 from diptych.models.build import build, check_fit
 from diptych.recipes import Recipe, load_recipe, recipe_for_game, recipe_yaml
 from diptych.training.budget import Budget
-from diptych.training.checkpoint import latest_checkpoint, load_checkpoint, load_weights
+from diptych.training.checkpoint import load_checkpoint, load_weights, newest_readable
 from diptych.training.rundir import RunDirectory, new_directory, numbered, write_text
 from diptych.training.session import Listener, assemble, restore, train_to_end
 from diptych.training.speed import Precision, SpeedPlan, processor_name
@@ -164,7 +165,9 @@ def resume(
     run = RunDirectory.open(directory)
     info = run.read_info()
     recipe = load_recipe(run.recipe_file)
-    newest = latest_checkpoint(run.checkpoints)
+    newest, warning = newest_readable(run.checkpoints)
+    if warning and announce is not None:
+        announce(warning)
     saved = load_checkpoint(newest).state
     budget = Budget(**saved["budget"])
     spent = {"seconds": saved["seconds"], "images": saved["images"]}
@@ -206,7 +209,10 @@ def load(directory: str | Path, *, game: Game | None = None, device: str = "cpu"
     recipe = load_recipe(run.recipe_file)
     shape = tuple(info["data"]["shape"])
     game = _game_of(recipe, shape, game)
-    load_weights(latest_checkpoint(run.checkpoints), "average", game)
+    newest, warning = newest_readable(run.checkpoints)
+    if warning:
+        warnings.warn(warning, stacklevel=2)
+    load_weights(newest, "average", game)
     return Run(run.path, recipe, game.to(device).eval(), info)
 
 
@@ -238,7 +244,10 @@ def _same_data(run: RunDirectory, info: Mapping[str, Any], data: Data | None) ->
         request = info["data"]["request"]
         if not request:
             raise RunError(f"{run.path} was trained on an array in memory; pass it as data=")
-        data = load_data(**request)
+        try:
+            data = load_data(**request)
+        except MissingData as error:
+            raise RunError(f"the data of {run.path} is no longer there: {error}") from None
     if data.fingerprint != info["data"]["fingerprint"]:
         raise RunError(
             f"the data of {run.path} has changed since it was started (fingerprint "

@@ -34,6 +34,8 @@ __all__ = ["Listener", "assemble", "restore", "train_to_end"]
 
 SAVE_EVERY_SECONDS = 30.0
 """Training seconds between two checkpoints; one more is written at the end."""
+FIRST_SAVE_SECONDS = 10.0
+"""Training seconds before the first, so that a short run is not lost whole."""
 REFRESH_BATCHES = 40
 """Training batches over which batch statistics of the averaged weights are taken."""
 
@@ -121,7 +123,7 @@ def train_to_end(
 
     record("running")
     snapshots = Snapshots(run.samples, resumed_at=state.progress(budget))
-    last_save = state.clock.seconds
+    next_save = state.clock.seconds + min(FIRST_SAVE_SECONDS, SAVE_EVERY_SECONDS)
     with graceful_stop() as stop:
         try:
             for row in train_until(
@@ -131,9 +133,9 @@ def train_to_end(
                 if snapshots.due(row["progress"]):
                     _refresh(state, batches=8)
                     snapshots.draw(state.average.game, images_seen=int(row["images"]))
-                if state.clock.seconds - last_save >= SAVE_EVERY_SECONDS:
+                if state.clock.seconds >= next_save:
                     save()
-                    last_save = state.clock.seconds
+                    next_save = state.clock.seconds + SAVE_EVERY_SECONDS
                     record("running")
                 if listener is not None:
                     listener(row)
@@ -141,8 +143,8 @@ def train_to_end(
         except TrainingDiverged as error:
             record("diverged", reason=str(error))
             raise TrainingDiverged(
-                f"{run.path}: training diverged: {error}; the last good state is "
-                f"{_last_good(run)}; try a smaller learning rate with --set"
+                f"{run.path}: training diverged: {error}; {_last_good(run)}; "
+                "try a smaller learning rate with --set"
             ) from None
         if stop.signal is not None and state.progress(budget) < 1.0:
             record("interrupted", reason=stop.signal.name)
@@ -154,9 +156,9 @@ def train_to_end(
 
 def _last_good(run: RunDirectory) -> str:
     try:
-        return str(latest_checkpoint(run.checkpoints))
+        return f"the last good state is {latest_checkpoint(run.checkpoints)}"
     except RunError:
-        return "before the first checkpoint"
+        return "nothing was saved before that"
 
 
 def _refresh(state: TrainingState, *, batches: int = REFRESH_BATCHES) -> None:
