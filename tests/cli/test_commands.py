@@ -103,7 +103,7 @@ def test_reconstruct_pictures_of_another_size(diptych, runs, tmp_path) -> None:
         )
     ended = diptych("reconstruct", runs["vae"], "--data", folder, "-n", 1)
     assert ended.code == 0, ended
-    assert "1 pairs" in ended.out
+    assert "1 pair, mean" in ended.out
 
 
 def test_evaluate(diptych, run_copy) -> None:
