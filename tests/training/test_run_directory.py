@@ -189,9 +189,7 @@ def test_weights_of_another_recipe_are_refused(run) -> None:
 
 def test_a_run_that_was_never_saved(run) -> None:
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(
-        RunError, match="holds no checkpoint: the run ended before its first"
-    ):
+    with pytest.raises(RunError, match="holds no checkpoint: the run ended before its first"):
         load(run)
 
 

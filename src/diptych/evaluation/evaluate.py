@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from diptych.data import FEWEST_HELD_OUT, Data, cache_root
+from diptych.data import FEWEST_HELD_OUT, Data, cache_root, load_data
 from diptych.errors import DataError
 from diptych.evaluation.classifier import ClassifierFeatures, train_classifier
 from diptych.evaluation.density import density_figures
@@ -102,7 +102,7 @@ def features_for(data: Data, *, seed: int = 0, progress: Progress | None = None)
 
 def evaluate(
     run: Run | str | Path,
-    data: Data | None = None,
+    data: Data | str | Path | None = None,
     *,
     n: int | None = None,
     seed: int = 0,
@@ -115,7 +115,7 @@ def evaluate(
 
     Args:
         run: a run or its directory.
-        data: the run's data; None loads it as the run did.
+        data: the run's data, or what `load_data` takes; None loads it as the run did.
         n: how many samples and real items; None takes all that are held out, 5,000 at the most.
         seed: of samples and noise; training streams are not touched.
         progress: called with what is done, how far, and of how much.
@@ -128,6 +128,8 @@ def evaluate(
         run = load(run)
     if data is None:
         data = data_of(run)
+    elif not isinstance(data, Data):
+        data = load_data(data)
     if n is not None and n < FEWEST_HELD_OUT:
         raise DataError(f"--n is {n}; the figures need at least {FEWEST_HELD_OUT} of each set")
     check_enough(data)

@@ -75,6 +75,8 @@ def _read(source: str | Path, seen: tuple[str, ...] = ()) -> tuple[str, dict[str
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{where} cannot be read ({error})") from None
     else:
+        if str(source) and path.exists():
+            raise RecipeError(f"{path} is not a recipe: a recipe file ends in .yaml")
         names = builtin_names()
         near = difflib.get_close_matches(str(source), names, n=1)
         guess = f" Did you mean {near[0]!r}?" if near else ""

@@ -124,7 +124,7 @@ def trouble(member: Member) -> str:
         case "interrupted":
             return f"{member.title} was interrupted before its budget was used{reason}."
         case "diverged":
-            return f"{member.title} diverged{reason}; what is shown is the last it saved."
+            return f"{member.title} diverged{reason}; it was not measured."
         case other:
             return f"{member.title} did not finish ({other}){reason}."
 

@@ -247,7 +247,7 @@ def _same_data(run: RunDirectory, info: Mapping[str, Any], data: Data | None) ->
         try:
             data = load_data(**request)
         except MissingData as error:
-            raise RunError(f"the data of {run.path} is no longer there: {error}") from None
+            raise MissingData(f"the data of {run.path} is no longer there: {error}") from None
     if data.fingerprint != info["data"]["fingerprint"]:
         raise RunError(
             f"the data of {run.path} has changed since it was started (fingerprint "
