@@ -22,7 +22,9 @@ def evaluate(
 ) -> None:
     """Measure a run on the test split, each figure beside its floor (real against real)."""
     from diptych.evaluation.evaluate import evaluate as evaluate_run
+    from diptych.training.speed import SpeedPlan
 
+    SpeedPlan.choose()
     with reporting(quiet or json) as reporter:
         result = evaluate_run(run, n=n, seed=seed, progress=reporter.measuring)
     if json:

@@ -41,7 +41,9 @@ def sample(
     from diptych.data import write_png
     from diptych.models.drawing import picture_of, write_samples
     from diptych.training.run import load
+    from diptych.training.speed import SpeedPlan
 
+    SpeedPlan.choose()
     samples = load(run).model.sample(count, seed=seed)
     if out.suffix.lower() == ".npz":
         write_samples(samples, out)
@@ -74,7 +76,9 @@ def reconstruct(
     from diptych.data import MIXTURES, write_png
     from diptych.study.pictures import pairs, real_items
     from diptych.training.run import data_of, load
+    from diptych.training.speed import SpeedPlan
 
+    SpeedPlan.choose()
     loaded = load(run)
     if not loaded.model.is_image:
         raise DataError(f"{run} makes points, and pairs of pictures can only be drawn of images")

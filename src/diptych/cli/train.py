@@ -127,7 +127,8 @@ def resume(
 ) -> None:
     """Go on with a run as if it had never stopped.
 
-    Without a budget the old one is finished; with --minutes it trains so much longer.
+    Without a budget the old one is finished. With --minutes it trains so long from where it
+    stands, whatever was left, and rates fall over that.
     """
     from diptych.training.run import resume as resume_run
 

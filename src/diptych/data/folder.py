@@ -142,12 +142,20 @@ def _commonest(values: Sequence[Item], key: Callable[[Item], int] | None = None)
 
 def _refusal(listing: Listing, problems: Problems, fit: Fit) -> DataError:
     """One sentence, then the first files and what is wrong with each."""
-    lines = [f"  {path}: {problems[path]}" for path in sorted(problems)[:NAMED]]
+
+    def mended_by_option(path: PurePosixPath) -> bool:
+        return "and most are" in problems[path] or "whose aspect" in problems[path]
+
+    # Damaged files first: a remedy below would not help them, and many odd sizes would hide them.
+    worst_first = sorted(problems, key=lambda path: (mended_by_option(path), path))
+    lines = [f"  {path}: {problems[path]}" for path in worst_first[:NAMED]]
     if len(problems) > NAMED:
         lines.append(f"  and {len(problems) - NAMED:,} more")
     remedies = []
     if fit.size is None and any("and most are" in reason for reason in problems.values()):
-        remedies.append("--size N brings all pictures to one size")
+        remedies.append(
+            "--size N brings all pictures to one size (with --crop where the aspect differs)"
+        )
     if any("whose aspect" in reason for reason in problems.values()):
         remedies.append("--crop cuts the middle out of pictures of another aspect")
     remedies.append("mend or remove these files, or go on without them by --skip-bad")

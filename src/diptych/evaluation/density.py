@@ -60,7 +60,9 @@ def density_figures(
             floor=None,
             n_real=count,
             n_fake=None,
-            protocol=protocol_of(metric=name, n=count, likelihood=likelihood, **protocol),
+            protocol=protocol_of(
+                metric=name.replace(" ", "-"), n=count, likelihood=likelihood, **protocol
+            ),
             note=note,
         )
 

@@ -45,8 +45,8 @@ class Budget:
             return f"{self.images:,} images"
         minutes = self.minutes or 0.0
         if minutes < 1:
-            return f"{minutes * 60:g} seconds"
-        return f"{minutes:g} minute{'' if minutes == 1 else 's'}"
+            return f"{minutes * 60:.3g} seconds"
+        return f"{minutes:.3g} minute{'' if minutes == 1 else 's'}"
 
 
 class TrainingClock:

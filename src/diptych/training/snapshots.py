@@ -38,5 +38,5 @@ class Snapshots:
         with torch.inference_mode():
             samples = game.sample(64 if game.is_image else 2_000, seed=0)
         path = self._folder / f"{images_seen:012d}.png"
-        write_png(picture_of(samples), path)
+        write_png(picture_of(samples, scale=1), path)
         return path
