@@ -1,17 +1,7 @@
 """Instruments: pure functions of tensors that say how good samples are, each beside its floor."""
 
-from diptych.evaluation.classifier import ClassifierFeatures, train_classifier
-from diptych.evaluation.features import Features, PointFeatures
-from diptych.evaluation.figure import Figure, protocol_of
-from diptych.evaluation.panel import NOT_FID, measure
+from diptych.evaluation.figure import Estimate, Figure, Metric, difference, rank
+from diptych.evaluation.protocol import Protocol
+from diptych.evaluation.sets import Sets
 
-__all__ = [
-    "NOT_FID",
-    "ClassifierFeatures",
-    "Features",
-    "Figure",
-    "PointFeatures",
-    "measure",
-    "protocol_of",
-    "train_classifier",
-]
+__all__ = ["Estimate", "Figure", "Metric", "Protocol", "Sets", "difference", "rank"]

@@ -1,0 +1,1 @@
+"""Panel 3: sharpness and spectrum against the real set."""

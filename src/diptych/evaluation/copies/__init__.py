@@ -1,0 +1,1 @@
+"""Panel 7: whether samples are copies of training images."""

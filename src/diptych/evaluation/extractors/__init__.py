@@ -1,0 +1,1 @@
+"""Networks and transforms that describe an image by a vector."""

@@ -1,0 +1,1 @@
+"""Panel 8: whether single latents stand for single factors of variation."""

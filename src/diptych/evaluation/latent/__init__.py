@@ -1,0 +1,1 @@
+"""Panel 5: how smooth the latent space is."""

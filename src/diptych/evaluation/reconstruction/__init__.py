@@ -1,0 +1,1 @@
+"""Panel 6: how well a model draws a given image again."""
