@@ -16,29 +16,21 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gzip
-import hashlib
 import struct
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.inception import Images, default_weights, features, load
+from diptych.evaluation.extractors.feature_cache import describe_cached
+from diptych.evaluation.extractors.inception import InceptionFeatures
+from diptych.evaluation.extractors.weights import load_weights
+from diptych.evaluation.fidelity.frechet import frechet_between
 
-Matrix = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and covariance of the features of ``n`` images."""
-
-    n: int
-    mean: Matrix
-    cov: Matrix
+Images = npt.NDArray[np.uint8]
 
 
 def keep_freed_memory() -> None:
@@ -75,65 +67,10 @@ def read_images(path: Path, first: int = 0, count: int | None = None) -> Images:
     return np.array(images[first : first + wanted], order="C")
 
 
-def summarize(found: npt.NDArray[np.float32]) -> Statistics:
-    """Return the statistics of an (n, d) array of features, in float64."""
-    wide = found.astype(np.float64)
-    mean = wide.mean(0)
-    wide -= mean
-    return Statistics(len(wide), mean, wide.T @ wide / (len(wide) - 1))
-
-
-def root_factor(cov: Matrix) -> Matrix:
-    """Return some ``L`` with ``L @ L.T == cov``: Cholesky, or eigenvectors if rank is short."""
-    try:
-        return np.asarray(np.linalg.cholesky(cov), np.float64)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(cov)
-        return np.asarray(vectors * np.sqrt(values.clip(min=0.0)))
-
-
-def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """Return the squared Frechet distance of the two Gaussians.
-
-    The trace of the square root of ``A @ B`` is a sum over the eigenvalues of ``A @ B``.  With
-    ``A = L @ L.T`` these are the eigenvalues of ``L.T @ B @ L``, which is symmetric, so they are
-    real and no complex part can appear.
-    """
-    factor = root_factor(a.cov)
-    values = np.linalg.eigvalsh(factor.T @ b.cov @ factor)
-    shift = a.mean - b.mean
-    cross = float(np.sqrt(values.clip(min=0.0)).sum())
-    return float(shift @ shift + np.trace(a.cov) + np.trace(b.cov) - 2.0 * cross)
-
-
-def fingerprint(images: Images, weights: Path, bf16: bool) -> str:
-    """Return a hash of all that the statistics depend on."""
-    digest = hashlib.sha256()
-    digest.update(weights.read_bytes())
-    digest.update(repr((images.shape, bf16)).encode())
-    digest.update(images.tobytes())
-    return digest.hexdigest()[:24]
-
-
-def statistics(
-    images: Images, weights: Path, cache: Path | None = None, bf16: bool = False
-) -> Statistics:
-    """Return the statistics of ``images``, from the cache folder if they are there."""
-    kept = cache / f"{fingerprint(images, weights, bf16)}.npz" if cache else None
-    if kept and kept.exists():
-        with np.load(kept) as archive:
-            return Statistics(int(archive["n"]), archive["mean"], archive["cov"])
-    began = time.perf_counter()
-    found = features(load(weights), images, batch=25, bf16=bf16)
-    rate = len(images) / (time.perf_counter() - began)
-    print(f"{len(images)} images through Inception at {rate:.1f} images/s", flush=True)
-    result = summarize(found)
-    if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial.npz")
-        np.savez(partial, n=result.n, mean=result.mean, cov=result.cov)
-        partial.rename(kept)
-    return result
+def show(what: str, done: int, total: int) -> None:
+    """Print a line now and then."""
+    if done == total or done % 500 == 0:
+        print(f"{what} {done}/{total}", flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -144,7 +81,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--n", type=int, help="how many fake images (default: all)")
     parser.add_argument("--real-n", type=int, help="how many real images (default: as --n)")
     parser.add_argument("--real-first", type=int, default=0, help="index of the first real one")
-    parser.add_argument("--weights", type=Path, help="default: below DIPTYCH_DATA")
+    parser.add_argument(
+        "--weights", type=Path, help="default: where `diptych weights list` finds it"
+    )
     parser.add_argument("--cache", type=Path, default=Path("fid-cache"))
     parser.add_argument("--threads", type=int, help="default: PyTorch's choice")
     parser.add_argument("--bf16", action="store_true", help="faster, for a search only")
@@ -152,14 +91,18 @@ def main(argv: list[str] | None = None) -> None:
     keep_freed_memory()
     if args.threads:
         torch.set_num_threads(args.threads)
-    weights = args.weights or default_weights()
+    extractor = InceptionFeatures(
+        load_weights("inception", args.weights), dtype="bf16" if args.bf16 else "fp32"
+    )
+    began = time.perf_counter()
     real_images = read_images(args.real, args.real_first, args.real_n or args.n)
-    real = statistics(real_images, weights, args.cache, args.bf16)
+    real = describe_cached(extractor, real_images, args.cache, show)
     if args.fake:
-        fake = statistics(read_images(args.fake, 0, args.n), weights, None, args.bf16)
+        fake = extractor.features(read_images(args.fake, 0, args.n), progress=show)
         kind = "bf16, search only" if args.bf16 else "float32"
-        value = frechet_distance(real, fake)
-        print(f"FID {value:.3f}  ({fake.n} fake, {real.n} real, 2048 features, {kind})")
+        value = frechet_between(real, fake)
+        print(f"FID {value:.3f}  ({len(fake)} fake, {len(real)} real, 2048 features, {kind})")
+    print(f"{time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from diptych.errors import DataError
-from diptych.evaluation.classifier import FEATURES, train_classifier
-from diptych.evaluation.features import PointFeatures
+from diptych.evaluation.extractors.classifier import FEATURES, train_classifier
+from diptych.evaluation.extractors.features import PointFeatures
 
 
 def bars(n=400, size=8, channels=1, seed=0):

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diptych.errors import DataError
-from diptych.evaluation import classifier_cache
+from diptych.evaluation.extractors import classifier_cache
 from diptych.evaluation.quantise import Images, to_bytes
+from diptych.evaluation.sets import Progress, silent
 
 __all__ = ["FEATURES", "ClassifierFeatures", "train_classifier"]
 
@@ -85,17 +86,24 @@ class ClassifierFeatures:
     """
 
     name = "classifier"
+    fid_name = ""
+    caveat = (
+        "FD (classifier) is a Fréchet distance between features of a small classifier trained on "
+        "this data set: it is not FID, which uses the Inception network, and cannot be compared "
+        "with any published FID."
+    )
 
     def __init__(self, network: _Network, *, accuracy: float, protocol: dict[str, Any]) -> None:
         self._network = network.eval().requires_grad_(False)
         self.accuracy = accuracy
         self.protocol = protocol
 
-    def features(self, images: Images, /) -> Tensor:
+    def features(self, images: Images, /, *, progress: Progress = silent) -> Tensor:
         """Return the features of images, real or generated, by one and the same path.
 
         Args:
             images: uint8 (N, H, W, C), or floating (N, C, H, W) in 0..1, which are quantised.
+            progress: not needed: this takes seconds.
 
         Returns:
             float32 (N, 128) on the CPU, with mean near 0 and variance near 1 over what it was

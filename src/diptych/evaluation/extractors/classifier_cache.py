@@ -1,6 +1,5 @@
 """Trained classifiers kept as safetensors beside a JSON record: nothing in them can execute."""
 
-import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -12,18 +11,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from diptych.data.files import atomic_path
-from diptych.evaluation.figure import protocol_of
+from diptych.evaluation.extractors.hashing import tensors_hash
+from diptych.evaluation.protocol import Protocol
 
 __all__ = ["load", "store", "weights_hash"]
 
 
 def weights_hash(network: nn.Module) -> str:
     """Return the SHA-256 of every name, shape and value of a network, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return tensors_hash(network.state_dict())
 
 
 def store(
@@ -81,5 +77,5 @@ def load(cache_dir: Path | None, settings: dict[str, Any], network: nn.Module) -
 
 
 def _paths(cache_dir: Path, settings: dict[str, Any]) -> tuple[Path, Path]:
-    name = protocol_of(metric="classifier", **settings)
+    name = Protocol.of(metric="classifier", **settings).fingerprint
     return cache_dir / f"{name}.safetensors", cache_dir / f"{name}.json"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diptych.errors import DataError
+from diptych.evaluation.sets import Progress, silent
 
 __all__ = ["Features", "PointFeatures"]
 
@@ -21,27 +22,43 @@ class Features(Protocol):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """JSON values that change whenever the features could."""
+        """JSON values that change whenever the features could: weights, layer, resize, dtype."""
 
-    def features(self, items: Tensor | NDArray[Any], /) -> Tensor:
-        """Return float32 (N, D) on the CPU."""
+    @property
+    def fid_name(self) -> str:
+        """What the literature calls a Fréchet distance of these features: "FID", or nothing."""
+
+    @property
+    def caveat(self) -> str:
+        """One sentence to print beside distances of these features: what they are not."""
+
+    def features(self, items: Tensor | NDArray[Any], /, *, progress: Progress = silent) -> Tensor:
+        """Return float32 (N, D) on the CPU.
+
+        Args:
+            items: images uint8 (N, H, W, C) or floating (N, C, H, W) in 0..1; or points.
+            progress: told how far the work is.
+        """
 
 
 class PointFeatures:
     """The identity: a point's coordinates are its features."""
 
     name = "coordinates"
+    fid_name = ""
+    caveat = "Distances are taken between the points themselves."
 
     @property
     def protocol(self) -> dict[str, Any]:
         """Nothing but the name: there is nothing to vary."""
         return {"extractor": "coordinates"}
 
-    def features(self, points: Tensor | NDArray[Any], /) -> Tensor:
+    def features(self, points: Tensor | NDArray[Any], /, *, progress: Progress = silent) -> Tensor:
         """Return the points as float32 (N, D) on the CPU.
 
         Args:
             points: (N, D), floating.
+            progress: not needed: this costs nothing.
 
         Raises:
             DataError: not a matrix, or values that are not finite.
