@@ -5,7 +5,8 @@ import torch
 from golden_vector import F, R, T
 
 from diptych.errors import DataError
-from diptych.evaluation.frechet import frechet_between, frechet_distance, moments
+from diptych.evaluation.fidelity import frechet
+from diptych.evaluation.fidelity.frechet import frechet_between, frechet_distance, moments
 
 
 def randn(*shape, seed=0):
@@ -35,6 +36,12 @@ def test_closed_form_of_diagonal_gaussians():
     expected = 5 + (a.sqrt() - b.sqrt()).square().sum()
     distance = frechet_distance(mu1, a.diag(), mu2, b.diag())
     assert distance == pytest.approx(float(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 5, 64, 100])
+def test_blocks_of_the_triangular_product_change_nothing(monkeypatch, block):
+    monkeypatch.setattr(frechet, "BLOCK", block)
+    assert frechet_between(R, F) == pytest.approx(5.888385926127, abs=1e-11)
 
 
 def test_covariances_that_do_not_commute_agree_with_scipy():

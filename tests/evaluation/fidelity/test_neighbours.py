@@ -3,8 +3,10 @@ import torch
 from golden_vector import F, R, T
 
 from diptych.errors import DataError
-from diptych.evaluation import neighbours
-from diptych.evaluation.neighbours import (
+from diptych.evaluation.fidelity import pairs
+from diptych.evaluation.fidelity.neighbours import (
+    DensityCoverage,
+    PrecisionRecall,
     density_coverage,
     expected_coverage,
     precision_recall,
@@ -71,8 +73,8 @@ def test_golden_bounds_on_balls_that_touch():
 @pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.parametrize("block", [7, 64, 5000])
 def test_blocks_equal_the_naive_way(monkeypatch, block, closed):
-    monkeypatch.setattr(neighbours, "BLOCK", block)
-    monkeypatch.setattr(neighbours, "PAIRS", block)
+    monkeypatch.setattr(pairs, "TILE", block)
+    monkeypatch.setattr(pairs, "GATHERED", block)
     real, fake = R[:150], torch.cat([F[:90], R[:20]])
     precision, recall, density, coverage = naive(real, fake, 4, closed)
     if closed:
@@ -112,8 +114,8 @@ def test_rotation_changes_nothing():
 def test_identical_items_have_balls_of_no_size():
     same = torch.full((10, 3), 0.1)
     assert squared_radii(same, 3).eq(0).all()
-    assert precision_recall(same, same) == neighbours.PrecisionRecall(1, 1)
-    assert density_coverage(same, same) == neighbours.DensityCoverage(0, 0)
+    assert precision_recall(same, same) == PrecisionRecall(1, 1)
+    assert density_coverage(same, same) == DensityCoverage(0, 0)
 
 
 def test_dropping_a_mode_lowers_recall_not_precision():

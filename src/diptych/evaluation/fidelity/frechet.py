@@ -13,6 +13,8 @@ from diptych.errors import DataError
 
 __all__ = ["frechet_between", "frechet_distance", "moments"]
 
+BLOCK = 256  # columns of a triangular matrix multiplied at once
+
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the unbiased covariance of a set of features.
@@ -28,8 +30,7 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
         DataError: fewer than two rows, not a matrix, or values that are not finite.
     """
     mean, centred = _centred(features)
-    covariance = centred.T @ centred / (len(centred) - 1)
-    return mean, covariance
+    return mean, _gram(centred) / (len(centred) - 1)
 
 
 def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
@@ -61,7 +62,7 @@ def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -
         raise DataError("The Fréchet distance was given a mean or covariance that is not finite.")
     factor, failed = torch.linalg.cholesky_ex(sigma1)
     if int(failed) == 0:
-        shared = torch.linalg.eigvalsh(factor.T @ sigma2 @ factor).clamp(min=0).sqrt().sum()
+        shared = torch.linalg.eigvalsh(_lower(factor, sigma2)).clamp(min=0).sqrt().sum()
     else:
         # Σ₁ is singular, as with a dead feature: any roots Sᵢ with SᵢSᵢᵀ = Σᵢ will do.
         shared = torch.linalg.svdvals(_root(sigma1).T @ _root(sigma2)).sum()
@@ -97,7 +98,7 @@ def frechet_between(x: Tensor, y: Tensor) -> float:
         )
     a, b = x / (len(x) - 1) ** 0.5, y / (len(y) - 1) ** 0.5
     if max(len(x), len(y)) > len(mu1):
-        return frechet_distance(mu1, a.T @ a, mu2, b.T @ b)
+        return frechet_distance(mu1, _gram(a), mu2, _gram(b))
     shared = torch.linalg.svdvals(a @ b.T).sum()
     distance = (mu1 - mu2).square().sum() + a.square().sum() + b.square().sum() - 2 * shared
     return max(0.0, float(distance))
@@ -115,6 +116,32 @@ def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
         raise DataError("The features hold NaN or infinite values; look at the samples first.")
     mean = features.mean(0)
     return mean, features - mean
+
+
+def _gram(rows: Tensor) -> Tensor:
+    """Return AᵀA, of which a little more than half is multiplied and the rest mirrored."""
+    width = rows.shape[1]
+    product = torch.zeros(width, width, dtype=rows.dtype, device=rows.device)
+    for start in range(0, width, BLOCK):
+        part = slice(start, start + BLOCK)
+        product[start:, part] = rows[:, start:].T @ rows[:, part]
+    return product.tril() + product.tril(-1).T
+
+
+def _lower(factor: Tensor, sigma: Tensor) -> Tensor:
+    """Return LᵀΣL for a lower triangular L, the part above the diagonal blocks left out.
+
+    `eigvalsh` reads the lower triangle only, and the zeros of L need no multiplying: a quarter of
+    the work of both products.
+    """
+    right, product = torch.zeros_like(sigma), torch.zeros_like(sigma)
+    for start in range(0, len(sigma), BLOCK):
+        part = slice(start, start + BLOCK)
+        right[start:, part] = sigma[start:, start:] @ factor[start:, part]
+    for start in range(0, len(sigma), BLOCK):
+        part = slice(start, start + BLOCK)
+        product[part, : part.stop] = factor[start:, part].T @ right[start:, : part.stop]
+    return product
 
 
 def _root(sigma: Tensor) -> Tensor:

@@ -1,164 +1,246 @@
-"""The fidelity panel: every instrument on one set of samples, each beside its floor.
+"""Panel 1, fidelity and coverage: how far the generated set is from the real one, and how so."""
 
-It takes arrays and knows no models. Likelihoods and the like come from whoever holds the model.
-"""
+from collections.abc import Collection, Mapping, Set
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-import hashlib
-from typing import Any, Literal
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from diptych.data.dataset import Mixture
 from diptych.errors import DataError
-from diptych.evaluation.features import Features
-from diptych.evaluation.figure import Better, Figure, protocol_of
-from diptych.evaluation.frechet import frechet_between
-from diptych.evaluation.modes import REACH, count_modes, high_quality_ceiling, kl_floor
-from diptych.evaluation.neighbours import density_coverage, precision_recall
-from diptych.evaluation.sharpness import sharpness
+from diptych.evaluation.extractors.features import Features
+from diptych.evaluation.fidelity.floors import floor_file, read_floors, write_floors
+from diptych.evaluation.fidelity.inception_score_like import inception_score_like
+from diptych.evaluation.fidelity.kernels import BANDWIDTH_ITEMS
+from diptych.evaluation.fidelity.measures import GROUPS, K_OPEN, K_RIM, Reference
+from diptych.evaluation.fidelity.sliced import DIRECTIONS
+from diptych.evaluation.fidelity.two_sample import BATCH, HIDDEN, STEPS
+from diptych.evaluation.figure import Estimate, Figure, Metric
+from diptych.evaluation.protocol import Protocol
+from diptych.evaluation.sets import Progress, Sets, silent
 
-__all__ = ["NOT_FID", "measure"]
+__all__ = ["ALIASES", "METRICS", "fidelity_panel"]
 
-NOT_FID = (
-    "FD (classifier) is a Fréchet distance between features of a small classifier trained on this "
-    "data set: it is not FID, which uses the Inception network, and cannot be compared with any "
-    "published FID."
-)
-"""To be printed wherever FD (classifier) is."""
-
-Items = Tensor | NDArray[Any]
-
-# name: (unit, which way is better)
-_SCALES: dict[str, tuple[str, Better]] = {
-    "FD": ("squared feature units", "lower"),
-    "precision": ("share", "higher"),
-    "recall": ("share", "higher"),
-    "density": ("", "closer"),
-    "coverage": ("share", "higher"),
-    "sharpness ratio": ("", "closer"),
-    "modes found": ("modes", "higher"),
-    "high-quality share": ("share", "closer"),
-    "mode KL": ("nats", "lower"),
+METRICS = {
+    metric.key: metric
+    for metric in (
+        Metric("fd", "FD", "squared feature units", "lower", "fidelity"),
+        Metric("fd-infinity", "FD-infinity", "squared feature units", "lower", "fidelity"),
+        Metric("kid", "KID", "kernel units", "lower", "fidelity"),
+        Metric("rbf-mmd", "rbf-MMD²", "kernel units", "lower", "fidelity"),
+        Metric("sliced-w2", "sliced W2²", "squared feature units", "lower", "fidelity"),
+        Metric("precision", "precision", "share", "higher", "fidelity"),
+        Metric("recall", "recall", "share", "higher", "fidelity"),
+        Metric("density", "density", "", "closer", "fidelity"),
+        Metric("coverage", "coverage", "share", "higher", "fidelity"),
+        Metric("class-coverage", "worst class's coverage", "share", "higher", "fidelity"),
+        Metric("vendi", "Vendi score", "effective items", "closer", "fidelity"),
+        Metric("c2st", "two-sample accuracy", "share", "closer", "fidelity"),
+        Metric("one-nn", "1-NN accuracy", "share", "closer", "fidelity"),
+        Metric("is-like", "IS-like", "", "higher", "fidelity"),
+    )
 }
 
+ALIASES: dict[str, frozenset[str]] = {
+    "fid": frozenset({"fd"}),
+    "fid-infinity": frozenset({"fd-infinity"}),
+    "prdc": frozenset({"precision", "recall", "density", "coverage"}),
+}
+"""Other names under which metrics may be asked for."""
 
-def measure(
-    samples: Items,
-    real: Items,
-    floor_real: Items,
+STANDARD = {
+    "fd": Metric("fid", "FID", "squared feature units", "lower", "fidelity"),
+    "fd-infinity": Metric(
+        "fid-infinity", "FID-infinity", "squared feature units", "lower", "fidelity"
+    ),
+    "kid": METRICS["kid"],
+}
+"""What three of them are called where the features are those of the literature."""
+
+FEWEST = K_OPEN + 1
+COARSE = 1000
+"""Items below which neighbour balls are coarse."""
+
+
+def fidelity_panel(
+    described: Sets,
     *,
-    features: Features,
-    truth: Mixture | None = None,
-    data_kind: Literal["images", "points"],
+    extractor: Features,
+    base: Mapping[str, Any],
     seed: int = 0,
+    metrics: Collection[str] | None = None,
+    fake_logits: Tensor | None = None,
+    floor_logits: Tensor | None = None,
+    cache_dir: Path | None = None,
+    progress: Progress = silent,
 ) -> list[Figure]:
-    """Measure samples against real data, and unseen real data against the same.
-
-    All three sets are cut to the size N of the smallest, at random but repeatably, since most of
-    these figures move with N. The floor of a figure is its value with ``floor_real`` in place of
-    ``samples``: what a perfect model would get.
+    """Measure features of samples against those of real data, and unseen real data against these.
 
     Args:
-        samples: generated images, floating (N, C, H, W) in 0..1 or uint8 (N, H, W, C), or
-            points (N, D).
-        real: the reference, of the same kind.
-        floor_real: real items that are not in ``real``.
-        features: what describes an item; :class:`PointFeatures` for points.
-        truth: the mixture that points come from, if known: modes are counted then, and FD, which
-            sees mean and covariance only, is left out.
-        data_kind: decides which instruments apply.
-        seed: of the cut.
+        described: features (N, D) of each set; numbers of items may differ. With `real_labels`
+            coverage is taken class by class too.
+        extractor: what made them.
+        base: what all protocols share: the reference, the split.
+        seed: of everything random.
+        metrics: keys of `METRICS` or `ALIASES`; those of other panels are passed over. None
+            measures all.
+        fake_logits: (N, C), the extractor's classes for the generated items, for the IS-like
+            score.
+        floor_logits: the same for `described.floor`.
+        cache_dir: where floors are kept; None keeps none.
+        progress: told how far the work is.
 
     Returns:
-        FD, precision and recall (k = 3), density and coverage (k = 5). For images also the
-        sharpness ratio, unless half of the real ones are flat; for points of known truth modes
-        found, high-quality share and mode KL in place of FD.
+        A figure for every metric that applies, in the order of `METRICS`.
 
     Raises:
-        DataError: a set is too small for its neighbours (6 items), does not fit the others, or
-            holds values that are not finite.
+        DataError: a set has fewer than 6 items, does not fit the others, or holds values that are
+            not finite.
     """
-    if data_kind not in ("images", "points"):
-        raise DataError(f"The panel measures images or points, not {data_kind!r}.")
-    n = min(len(samples), len(real), len(floor_real))
-    samples, real, floor_real = (_cut(items, n, seed) for items in (samples, real, floor_real))
-    described = features.features(real)
-    dimensions = described.shape[1]
-    sharp = sharpness(real) if data_kind == "images" else 0.0
-
-    def values(items: Tensor) -> dict[str, float]:
-        seen = features.features(items)
-        pr, dc = precision_recall(described, seen), density_coverage(described, seen)
-        found = {
-            "precision": pr.precision,
-            "recall": pr.recall,
-            "density": dc.density,
-            "coverage": dc.coverage,
-        }
-        if sharp:
-            found["sharpness ratio"] = sharpness(items) / sharp
-        if truth is None or data_kind == "images":
-            return {"FD": frechet_between(described, seen), **found}
-        count = count_modes(items, torch.from_numpy(truth.centers), truth.sigma)
-        return found | {
-            "modes found": float(count.found),
-            "high-quality share": count.high_quality,
-            "mode KL": count.reverse_kl,
-        }
-
-    reference = hashlib.sha256(real.cpu().numpy().tobytes()).hexdigest()
-    floors = values(floor_real)
-    figures = []
-    for name, value in values(samples).items():
-        unit, better = _SCALES[name]
-        protocol = protocol_of(
-            metric=name.replace(" ", "-").lower(),
-            features=features.protocol,
-            n=n,
-            reference=reference,
-            truth=None if truth is None else [truth.centers.tolist(), truth.sigma],
+    wanted = _wanted(metrics)
+    _check(described)
+    floor = described.as_floor()
+    real, fake = described.real, described.fake
+    reference = Reference(
+        real, described.real_labels, wanted, seed=seed, size=max(len(real), len(fake))
+    )
+    protocols = {
+        key: Protocol.of(
+            **{
+                **base,
+                "features": extractor.protocol,
+                "metric": key,
+                "n_real": len(real),
+                "n_fake": len(fake),
+                "settings": _settings(key, reference, seed),
+            }
         )
-        figures.append(
-            Figure(
-                name=f"FD ({features.name})" if name == "FD" else name,
-                value=value,
-                unit=unit,
-                better=better,
-                floor=floors[name],
-                n_real=n,
-                n_fake=n,
-                protocol=protocol,
-                note=_note(name, n, dimensions, truth),
+        for key in METRICS
+    }
+    path = None if cache_dir is None or floor is None else floor_file(cache_dir, floor)
+    known = {} if path is None else read_floors(path)
+    floors = {
+        key: known[protocols[key].fingerprint]
+        for key in wanted
+        if protocols[key].fingerprint in known
+    }
+    missing = wanted - floors.keys() if floor is not None else frozenset()
+    groups = [group for group in GROUPS if GROUPS[group] & wanted]
+    estimates: dict[str, Estimate] = {}
+    for place, group in enumerate(groups):
+        progress(f"fidelity: {group}", place, len(groups))
+        estimates |= reference.measure(group, fake, wanted)
+        if floor is not None:
+            ideal = reference.measure(
+                group, floor.fake, missing & estimates.keys(), interval=False
             )
+            floors |= {key: estimate.value for key, estimate in ideal.items()}
+    if "is-like" in wanted and fake_logits is not None:
+        estimates["is-like"] = inception_score_like(fake_logits)
+        if floor_logits is not None:
+            floors["is-like"] = inception_score_like(floor_logits).value
+    progress("fidelity", len(groups), len(groups))
+    new = {
+        protocols[key].fingerprint: floors[key] for key in missing & floors.keys() - {"is-like"}
+    }
+    if path is not None and new:
+        write_floors(path, new)
+    return [
+        Figure.of(
+            _metric(key, extractor.fid_name),
+            estimates[key],
+            protocol=protocols[key],
+            floor=floors.get(key),
+            n_real=None if key in ("vendi", "is-like") else len(real),
+            n_fake=len(fake),
+            note=_note(key, described),
+            extractor="" if extractor.fid_name and key in STANDARD else extractor.name,
         )
-    return figures
+        for key in METRICS
+        if key in estimates
+    ]
 
 
-def _note(name: str, n: int, dimensions: int, truth: Mixture | None) -> str:
-    """Return the sentence a reader needs beside this figure, often none."""
-    if name == "FD" and n < 2 * dimensions:
-        return f"N={n} < 2x{dimensions} features: biased upward; compare only at equal N."
-    if name in ("precision", "recall", "density", "coverage") and n < 1000:
-        return f"N={n} < 1000: the neighbour balls are coarse; read it beside its floor."
-    if name == "sharpness ratio":
-        return "Noise reads as sharp: look at the samples too."
-    if truth is not None and name == "modes found":
-        return f"Of {len(truth.centers)}."
-    if truth is not None and name == "high-quality share":
-        ceiling = high_quality_ceiling(truth.centers.shape[1])
-        return f"Within {REACH:g} sigma of a mode; the truth itself reaches {ceiling:.1%}."
-    if truth is not None and name == "mode KL":
-        return f"A perfect sampler gets {kl_floor(len(truth.centers), n):.2g} nats on average."
+def _wanted(metrics: Collection[str] | None) -> Set[str]:
+    if metrics is None:
+        return frozenset(METRICS)
+    asked = {key for name in metrics for key in ALIASES.get(name, frozenset({name}))}
+    return frozenset(asked & METRICS.keys())
+
+
+def _metric(key: str, fid_name: str) -> Metric:
+    """The metric, under the literature's name where the features are the literature's."""
+    if not fid_name or key not in STANDARD:
+        return METRICS[key]
+    variant = fid_name.removeprefix("FID")  # "" or " (clean)"
+    suffix = variant.replace(" (", "-").rstrip(")")
+    metric = STANDARD[key]
+    return replace(metric, key=metric.key + suffix, name=metric.name + variant)
+
+
+def _check(described: Sets) -> None:
+    sets = {"real": described.real, "generated": described.fake, "floor": described.floor}
+    for name, items in sets.items():
+        if items is None:
+            continue
+        if items.ndim != 2 or items.shape[1] != described.real.shape[-1]:
+            raise DataError(
+                f"Features must be matrices (N, D) of one width; the {name} ones are "
+                f"{tuple(items.shape)} and the real ones {tuple(described.real.shape)}."
+            )
+        if len(items) < FEWEST:
+            raise DataError(
+                f"The {K_OPEN} nearest neighbours cannot be found among {len(items)} items of the "
+                f"{name} set; bring at least {FEWEST}."
+            )
+        if not bool(items.isfinite().all()):
+            raise DataError(
+                f"The features of the {name} set hold NaN or infinite values; "
+                "look at the items first."
+            )
+
+
+def _settings(key: str, reference: Reference, seed: int) -> dict[str, Any]:
+    """What may change the value beside the features and the number of items."""
+    products = str(reference.products).removeprefix("torch.")
+    settings: dict[str, dict[str, Any]] = {
+        "fd": {"dtype": "float64"},
+        "fd-infinity": {"dtype": "float64", "shares": ["1/2", "1"], "seed": seed},
+        "kid": {"kernel": "(x·y/D + 1)^3", "pairs": "all, unbiased", "products": products},
+        "rbf-mmd": {
+            "bandwidth": f"median distance of up to {BANDWIDTH_ITEMS} real items",
+            "pairs": "all, unbiased",
+            "products": products,
+        },
+        "sliced-w2": {"directions": DIRECTIONS, "seed": seed, "dtype": "float32"},
+        "precision": {"k": K_RIM, "balls": "closed"},
+        "recall": {"k": K_RIM, "balls": "closed"},
+        "density": {"k": K_OPEN, "balls": "open"},
+        "coverage": {"k": K_OPEN, "balls": "open"},
+        "class-coverage": {"k": K_OPEN, "balls": "open"},
+        "vendi": {"kernel": "cosine", "order": 1},
+        "c2st": {"hidden": HIDDEN, "steps": STEPS, "batch": BATCH, "test": "half", "seed": seed},
+        "one-nn": {"ties": "own set"},
+        "is-like": {"splits": 1},
+    }
+    return settings[key]
+
+
+def _note(key: str, described: Sets) -> str:
+    """What a reader needs to know beside this figure at this size, often nothing."""
+    n, width = min(len(described.real), len(described.fake)), described.real.shape[1]
+    floor = described.floor
+    sentences = [_about_size(key, n, width)]
+    if floor is not None and len(floor) != len(described.fake):
+        sentences.append(f"The floor is that of {len(floor)} items.")
+    return " ".join(filter(None, sentences))
+
+
+def _about_size(key: str, n: int, width: int) -> str:
+    if key == "fd" and n < 2 * width:
+        return f"N={n} < 2x{width} features: biased upward; compare only at equal N."
+    if key in ALIASES["prdc"] and n < COARSE:
+        return f"N={n} < {COARSE}: the neighbour balls are coarse; read it beside its floor."
+    if key == "vendi" and n < 2 * width:
+        return f"N={n} < 2x{width} features: it still grows with N."
     return ""
-
-
-def _cut(items: Items, n: int, seed: int) -> Tensor:
-    """Return n items in their order, drawn without replacement: sets may be sorted by label."""
-    chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:n]
-    chosen = chosen.sort().values
-    if isinstance(items, Tensor):
-        return items.detach()[chosen.to(items.device)]
-    return torch.from_numpy(np.array(items[chosen.numpy()]))
