@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from diptych.errors import DataError
-from diptych.evaluation.modes import count_modes, high_quality_ceiling, kl_floor
+from diptych.evaluation.collapse.modes import (
+    count_modes,
+    expected_found,
+    high_quality_ceiling,
+    mode_estimates,
+)
+from diptych.evaluation.collapse.shares import kl_floor
 
 ANGLES = torch.arange(8) * math.pi / 4
 RING = 2 * torch.stack([ANGLES.cos(), ANGLES.sin()], 1)
@@ -57,6 +63,32 @@ def test_ceiling_in_one_two_and_three_dimensions():
     assert high_quality_ceiling(1) == pytest.approx(0.9973002, abs=1e-7)
     assert high_quality_ceiling(2) == pytest.approx(1 - math.exp(-4.5), abs=1e-12)
     assert high_quality_ceiling(3) == pytest.approx(0.9707091, abs=1e-7)
+
+
+def test_the_kl_of_samples_near_no_mode_is_not_trusted():
+    # All at the centre of the ring, plus noise: near no mode, yet nearest to each equally often.
+    far = 0.1 * draw(4000, sigma=0.0)
+    count = count_modes(far, RING, 0.02)
+    assert count.reverse_kl < 0.01
+    estimates = mode_estimates(count)
+    assert not estimates["mode-kl"].trusted
+    assert "Only 0.0% of the samples lie near a mode" in estimates["mode-kl"].note
+    assert (estimates["modes-found"].value, estimates["modes-found"].trusted) == (0, True)
+    near = mode_estimates(count_modes(draw(4000), RING, 0.02))
+    assert all(estimate.trusted for estimate in near.values())
+
+
+def test_too_few_samples_to_meet_all_modes_say_so():
+    count = count_modes(draw(12), RING, 0.02)
+    estimates = mode_estimates(count)
+    assert not estimates["modes-found"].trusted
+    assert "would find 6.4 with 12 samples" in estimates["modes-found"].note
+    assert not estimates["mode-kl"].trusted
+
+
+def test_expected_modes_by_simulation():
+    draws = [count_modes(draw(12, seed=seed), RING, 1e3).found for seed in range(300)]
+    assert sum(draws) / 300 == pytest.approx(expected_found(8, 12), abs=0.15)
 
 
 @pytest.mark.parametrize(

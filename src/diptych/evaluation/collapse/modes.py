@@ -6,17 +6,31 @@ quality, and a mode with one such sample is found.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from diptych.errors import DataError
+from diptych.evaluation.collapse.shares import kl_estimate, reverse_kl, share
+from diptych.evaluation.figure import Estimate
 
-__all__ = ["REACH", "ModeCount", "count_modes", "high_quality_ceiling", "kl_floor"]
+__all__ = [
+    "FEW",
+    "REACH",
+    "ModeCount",
+    "count_modes",
+    "expected_found",
+    "high_quality_ceiling",
+    "mode_estimates",
+]
 
 REACH = 3.0
 """How far from its mode a sample of high quality may lie, in standard deviations."""
+FEW = 0.1
+"""With a lower share of high quality, which mode is nearest says nothing."""
+PER_MODE = 5
+"""Samples per mode below which the KL is mostly counting noise."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +43,18 @@ class ModeCount:
         high_quality: share of samples, 0..1; the mixture itself reaches
             :func:`high_quality_ceiling`, and more than that means modes drawn too narrow.
         reverse_kl: KL(q ‖ uniform) in nats, q the share of samples nearest to each mode;
-            0 at best, ln K at worst.
+            0 at best, ln K at worst. Samples far from all modes count too: read it beside
+            `high_quality`.
+        counts: samples nearest to each mode, (K,).
+        good: samples of high quality.
     """
 
     found: int
     total: int
     high_quality: float
     reverse_kl: float
+    counts: tuple[int, ...]
+    good: int
 
 
 def count_modes(samples: Tensor, centers: Tensor, sigma: float) -> ModeCount:
@@ -68,13 +87,56 @@ def count_modes(samples: Tensor, centers: Tensor, sigma: float) -> ModeCount:
     distance, nearest = distances.min(1)
     good = distance <= REACH * sigma
     total = len(centers)
-    share = nearest.bincount(minlength=total).double() / len(samples)
+    counts = nearest.bincount(minlength=total)
     return ModeCount(
         found=int((nearest[good].bincount(minlength=total) > 0).sum()),
         total=total,
         high_quality=float(good.double().mean()),
-        reverse_kl=max(0.0, float(torch.xlogy(share, total * share).sum())),
+        reverse_kl=float(reverse_kl(counts)),
+        counts=tuple(counts.tolist()),
+        good=int(good.sum()),
     )
+
+
+def mode_estimates(count: ModeCount) -> dict[str, Estimate]:
+    """Return the three figures with their intervals and with what speaks against them.
+
+    Args:
+        count: of :func:`count_modes`.
+
+    Returns:
+        ``"modes-found"``, ``"high-quality-share"`` and ``"mode-kl"``. The KL is not trusted where
+        less than a tenth of the samples lie near any mode: it would compare which modes the
+        noise is nearest to, and can be 0 for a model that found none.
+    """
+    n = sum(count.counts)
+    expected = expected_found(count.total, n)
+    enough = expected > count.total - 0.5
+    found = Estimate(
+        float(count.found),
+        note="" if enough else f"A perfect sampler would find {expected:.1f} with {n} samples.",
+        trusted=enough,
+    )
+    kl = kl_estimate(torch.tensor(count.counts))
+    if count.high_quality < FEW:
+        doubt = (
+            f"Only {count.high_quality:.1%} of the samples lie near a mode, so this says little "
+            "about the modes."
+        )
+        kl = replace(kl, note=doubt, trusted=False)
+    elif n < PER_MODE * count.total:
+        doubt = f"{n} samples are few for {count.total} modes: mostly counting noise."
+        kl = replace(kl, note=doubt, trusted=False)
+    return {
+        "modes-found": found,
+        "high-quality-share": share(count.good, n),
+        "mode-kl": kl,
+    }
+
+
+def expected_found(modes: int, samples: int) -> float:
+    """Return how many of K equally likely modes n samples reach on average, K(1 − (1 − 1/K)^n)."""
+    return modes * (1 - (1 - 1 / modes) ** samples)
 
 
 def high_quality_ceiling(dimensions: int) -> float:
@@ -84,11 +146,3 @@ def high_quality_ceiling(dimensions: int) -> float:
     """
     half = torch.tensor([dimensions / 2, REACH**2 / 2], dtype=torch.float64)
     return float(torch.special.gammainc(half[0], half[1]))
-
-
-def kl_floor(modes: int, samples: int) -> float:
-    """Return E[KL] of a perfect sampler, (K − 1) / 2n in nats to first order in 1/n.
-
-    A figure of this size is counting noise, not a missing mode.
-    """
-    return (modes - 1) / (2 * samples)
