@@ -4,8 +4,8 @@ import scipy.ndimage
 import torch
 
 from diptych.errors import DataError
+from diptych.evaluation.blur.sharpness import laplacian_variance, sharpness, sharpness_ratio
 from diptych.evaluation.quantise import to_bytes
-from diptych.evaluation.sharpness import laplacian_variance, sharpness, sharpness_ratio
 
 
 def pictures(n=8, channels=1, seed=0):
