@@ -28,11 +28,13 @@ def search_codes(
     restarts: int = 4,
     steps: int = 150,
     learning_rate: float = 0.1,
+    batch: int = 256,
 ) -> Inversion:
-    """Minimise ||G(z) - x||^2 over z by Adam, for all images and restarts at once.
+    """Minimise ||G(z) - x||^2 over z by Adam, for many images and restarts at once.
 
     The error is an upper bound: a better code may exist. Starts are drawn from the prior through
-    torch's ambient generator.
+    torch's ambient generator, all of them first, so that `batch` changes nothing but memory: each
+    code descends as if it were alone, provided that the decoder has no batch statistics.
 
     Args:
         decode: codes (M, L) to images (M, *event), differentiable in the codes.
@@ -41,27 +43,47 @@ def search_codes(
         restarts: independent starts per image; the best is kept.
         steps: Adam steps; the rate decays linearly to 0.
         learning_rate: the rate to start with, in units of the standard-normal code.
+        batch: codes that descend together; the memory is that of decoding so many with gradients.
 
     Source: the projection of Zhu et al., "Generative visual manipulation on the natural image
     manifold", ECCV 2016, arXiv 1609.03552, without its encoder.
     """
+    count = images.shape[0]
     # A search needs gradients, also when the caller is in a mode that records none.
     with torch.inference_mode(False), torch.enable_grad():
-        count = images.shape[0]
-        targets = images.clone().repeat(restarts, *[1] * (images.dim() - 1))
-        codes = torch.randn(restarts * count, latent_dim, dtype=images.dtype).to(images.device)
-        codes.requires_grad_(True)
-        optimizer = torch.optim.Adam([codes], lr=learning_rate, betas=(0.9, 0.99))
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * (1.0 - step / steps)
-            # Summed, so that every image descends as if it were alone.
-            loss = (decode(codes) - targets).square().flatten(1).mean(1).sum()
-            (codes.grad,) = torch.autograd.grad(loss, [codes])
-            optimizer.step()
-        codes = codes.detach()
-    with torch.no_grad():
-        errors = (decode(codes) - targets).square().flatten(1).mean(1).view(restarts, count)
+        targets = images.clone()
+        starts = torch.randn(restarts * count, latent_dim, dtype=images.dtype).to(images.device)
+        image_of = torch.arange(count, device=images.device).repeat(restarts)
+        found = [
+            _descend(decode, start, targets[which], steps, learning_rate)
+            for start, which in zip(
+                torch.split(starts, batch), torch.split(image_of, batch), strict=True
+            )
+        ]
+    codes = torch.cat([code for code, _ in found]).view(restarts, count, latent_dim)
+    errors = torch.cat([error for _, error in found]).view(restarts, count)
     best = errors.argmin(0)
-    chosen = codes.view(restarts, count, latent_dim)[best, torch.arange(count)]
+    chosen = codes[best, torch.arange(count, device=images.device)]
     return Inversion(chosen, errors.min(0).values, errors)
+
+
+def _descend(
+    decode: Callable[[Tensor], Tensor],
+    start: Tensor,
+    targets: Tensor,
+    steps: int,
+    learning_rate: float,
+) -> tuple[Tensor, Tensor]:
+    """Return the codes (M, L) that Adam reaches from the starts, and their errors (M,)."""
+    codes = start.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([codes], lr=learning_rate, betas=(0.9, 0.99))
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * (1.0 - step / steps)
+        # Summed, so that every image descends as if it were alone.
+        loss = (decode(codes) - targets).square().flatten(1).mean(1).sum()
+        (codes.grad,) = torch.autograd.grad(loss, [codes])
+        optimizer.step()
+    codes = codes.detach()
+    with torch.no_grad():
+        return codes, (decode(codes) - targets).square().flatten(1).mean(1)
