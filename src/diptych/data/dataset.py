@@ -47,6 +47,9 @@ class Data:
         notes: what was done on the way, in words.
         request: the arguments of `load_data` that give the same data again, as JSON allows them;
             `source` is an absolute path or a name, and missing for arrays in memory.
+        factors: int64 (N, F), the values of the known factors that each row was made of (a shape,
+            a place, ...), or None; a factor may be constant.
+        factor_names: one name per factor, empty without factors.
     """
 
     name: str
@@ -59,6 +62,8 @@ class Data:
     truth: Mixture | None = None
     notes: tuple[str, ...] = ()
     request: Mapping[str, Any] = field(default_factory=dict)
+    factors: NDArray[np.int64] | None = None
+    factor_names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,13 +110,18 @@ class Data:
         """The labels of the rows that `take` gives, int64 (n,), or None without labels."""
         return None if self.labels is None else self.labels[self.rows(split, limit)]
 
+    def factors_of(self, split: SplitName, limit: int | None = None) -> NDArray[np.int64] | None:
+        """The factors of the rows that `take` gives, int64 (n, F), or None without factors."""
+        return None if self.factors is None else self.factors[self.rows(split, limit)]
+
 
 def describe(data: Data) -> dict[str, Any]:
     """A summary that `json.dumps` accepts.
 
     Keys: name, kind, shape (C, H, W or D), count, classes (name to count, or None), splits (name
     to count), bits (per value: 1 when every pixel is black or white), fingerprint, notes, truth
-    (number of components and sigma, or None).
+    (number of components and sigma, or None), and for data with known factors `factors` (name to
+    the number of different values).
     """
     classes = None
     if data.labels is not None:
@@ -121,6 +131,10 @@ def describe(data: Data) -> dict[str, Any]:
     truth = None
     if data.truth is not None:
         truth = {"components": len(data.truth.centers), "sigma": data.truth.sigma}
+    factors = {}
+    if data.factors is not None:
+        columns = zip(data.factor_names, data.factors.T, strict=True)
+        factors = {"factors": {name: len(np.unique(column)) for name, column in columns}}
     return {
         "name": data.name,
         "kind": data.kind,
@@ -132,4 +146,5 @@ def describe(data: Data) -> dict[str, Any]:
         "fingerprint": data.fingerprint,
         "notes": list(data.notes),
         "truth": truth,
+        **factors,
     }

@@ -12,7 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diptych.data.arrays import array_file_origin, open_array_file, prepare_images
+from diptych.data.arrays import (
+    array_file_origin,
+    open_array_file,
+    prepare_images,
+    with_factors,
+)
 from diptych.data.dataset import Data, Mixture
 from diptych.data.fitting import Fit, parse_fit
 from diptych.data.folder import folder_origin
@@ -47,6 +52,7 @@ def load_data(
     cache_dir: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     num_points: int = 100_000,
+    split: bool = True,
     progress: Progress = silent,
 ) -> Data:
     """Find data, look at all of it, prepare it once, and split it.
@@ -56,7 +62,8 @@ def load_data(
             JPEG, WebP, TIFF or BMP pictures (sub-folders are labels; `train`, `test` and
             `validation` are splits); or an .npy, .npz or idx file; or an array, images as
             (N, H, W), (N, H, W, C) or (N, C, H, W), points as floats (N, D). A name wins over a
-            folder that is called the same; `./mnist` is the folder.
+            folder that is called the same; `./mnist` is the folder. An .npz may hold labels and
+            known factors beside its rows, see `open_array_file`.
         labels: (N,) classes of the rows of an array or of an array file.
         size: bring pictures to this many pixels: a square, or (height, width).
         crop: cut the middle out of pictures of another aspect; without it they are refused.
@@ -64,6 +71,8 @@ def load_data(
         cache_dir: the root of the caches instead of `cache_root()`.
         skip_bad: leave unusable files of a folder out and note them, instead of refusing.
         num_points: how many points of `ring` or `grid` to draw.
+        split: part the rows into train, validation and test. Without it every row is a test row,
+            for sets that are only measured: these may be few, or all alike.
         progress: called with what is being done, how much is done, and the total.
 
     Returns:
@@ -87,7 +96,7 @@ def load_data(
                 f"data may be a name, a path or an array, and this is a {type(source).__name__}"
             )
         source = np.asarray(source)  # also tensors of torch and others
-        return _from_array(source, labels, fit, progress)
+        return _from_array(source, labels, fit, split, progress)
     name = os.fspath(source)
     cache = Path(cache_dir).expanduser().absolute() if cache_dir is not None else cache_root()
     folder = Path(data_dir).expanduser().absolute() if data_dir is not None else None
@@ -98,14 +107,16 @@ def load_data(
     if name in MIXTURES:
         _refuse_fit(fit, name)
         truth = MIXTURES[name]()
-        drawn = settle(draw(truth, num_points), name)
+        drawn = settle(draw(truth, num_points), name, split=split)
         request = {"source": name, "num_points": num_points}
         return replace(_assemble(name, "points", drawn, fit, truth), request=request)
     if name in PUBLISHED:
         origin = published_origin(PUBLISHED[name], folder, cache, fit, progress)
-        data = _assemble(name, "images", open_or_pack(origin, cache, progress), fit)
+        packed = open_or_pack(origin, cache, progress, split=split)
+        data = _assemble(name, "images", packed, fit)
     else:
-        data = _from_path(Path(name).expanduser(), name, labels, fit, skip_bad, cache, progress)
+        path = Path(name).expanduser()
+        data = _from_path(path, name, labels, fit, skip_bad, cache, split, progress)
     request = {
         "source": name if name in PUBLISHED else str(Path(name).expanduser().absolute()),
         "size": None if fit.size is None else list(fit.size),
@@ -125,18 +136,22 @@ def _from_path(
     fit: Fit,
     skip_bad: bool,
     cache: Path,
+    split: bool,
     progress: Progress,
 ) -> Data:
     """A folder or a file."""
     if path.suffix.lower() in {".npy", ".npz"} and path.is_file():
         file = open_array_file(path)
         if is_table(file.shape):
-            rows, own = file.load()
-            return _from_points(rows, own if labels is None else labels, name, fit)
+            _refuse_fit(fit, name)
+            held = file.load()
+            chosen = held.labels if labels is None else labels
+            table = with_factors(prepare_points(held.rows, chosen, name), held, name)
+            return _assemble(name, "points", settle(table, name, split=split), fit)
         origin = array_file_origin(file, name, fit, labels)
     else:
         origin = _origin_of_path(path, name, fit, labels, skip_bad)
-    return _assemble(name, "images", open_or_pack(origin, cache, progress), fit)
+    return _assemble(name, "images", open_or_pack(origin, cache, progress, split=split), fit)
 
 
 def _origin_of_path(
@@ -172,21 +187,17 @@ def _unknown(name: str) -> str:
 
 
 def _from_array(
-    array: NDArray[Any], labels: ArrayLike | None, fit: Fit, progress: Progress
+    array: NDArray[Any], labels: ArrayLike | None, fit: Fit, split: bool, progress: Progress
 ) -> Data:
     """An array in memory; nothing is cached."""
     if is_table(array.shape):
-        return _from_points(array, labels, "array", fit)
+        _refuse_fit(fit, "array")
+        table = prepare_points(array, labels, "array")
+        return _assemble("array", "points", settle(table, "array", split=split), fit)
     prepared = prepare_images(
         array, labels, "the array", fit, lambda shape: np.empty(shape, np.uint8), progress
     )
-    return _assemble("array", "images", settle(prepared, "the array"), fit)
-
-
-def _from_points(rows: NDArray[Any], labels: ArrayLike | None, name: str, fit: Fit) -> Data:
-    """A table of points."""
-    _refuse_fit(fit, name)
-    return _assemble(name, "points", settle(prepare_points(rows, labels, name), name), fit)
+    return _assemble("array", "images", settle(prepared, "the array", split=split), fit)
 
 
 def _assemble(
@@ -198,7 +209,12 @@ def _assemble(
 ) -> Data:
     """The finished data, with a fingerprint of content, preparation and splits."""
     splits = hashlib.sha256(packed.roles.tobytes()).hexdigest()
-    whole = json.dumps([kind, packed.content, fit.size, fit.crop, splits])
+    parts: list[Any] = [kind, packed.content, fit.size, fit.crop, splits]
+    if packed.factors is not None:
+        # Beside the content and not within it: what is known of rows must not move the splits.
+        digest = hashlib.sha256(packed.factors.astype("<i8").tobytes()).hexdigest()
+        parts += [digest, list(packed.factor_names)]
+    whole = json.dumps(parts)
     return Data(
         name=name,
         kind=kind,
@@ -209,6 +225,8 @@ def _assemble(
         fingerprint=hashlib.sha256(whole.encode()).hexdigest(),
         truth=truth,
         notes=packed.notes,
+        factors=packed.factors,
+        factor_names=packed.factor_names,
     )
 
 

@@ -26,6 +26,8 @@ class Prepared:
         class_names: one name per class.
         roles: int8 (N,), the place in `SPLITS` that the source itself gives each row, or None.
         notes: what was done, in words.
+        factors: int64 (N, F), the known generating factors of each row, or None.
+        factor_names: one name per factor.
     """
 
     rows: NDArray[Any]
@@ -33,6 +35,8 @@ class Prepared:
     class_names: tuple[str, ...] = ()
     roles: NDArray[np.int8] | None = None
     notes: tuple[str, ...] = ()
+    factors: NDArray[np.int64] | None = None
+    factor_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 An entry is the folder `packed/<key>/`, where the key is the sha256 of the source's identity:
 `images.npy` uint8 (N, H, W, C), `roles.npy` int8 (N,) with each row's split, `labels.npy` int64
-(N,) if there are labels, and `meta.json`. It is written to a temporary sibling, flushed and then
-renamed, so that several processes may pack the same source at once: the first to finish wins.
+(N,) if there are labels, `factors.npy` int64 (N, F) if there are factors, and `meta.json`. It is
+written to a temporary sibling, flushed and then renamed, so that several processes may pack the
+same source at once: the first to finish wins.
 """
 
 import contextlib
@@ -44,6 +45,8 @@ class Packed:
     roles: NDArray[np.int8]
     content: str
     notes: tuple[str, ...]
+    factors: NDArray[np.int64] | None = None
+    factor_names: tuple[str, ...] = ()
 
 
 class _DamagedError(Exception):
@@ -54,7 +57,9 @@ class _CannotWriteError(Exception):
     """The cache's folder cannot take the entry; the message says why."""
 
 
-def open_or_pack(origin: Origin, cache_dir: Path, progress: Progress) -> Packed:
+def open_or_pack(
+    origin: Origin, cache_dir: Path, progress: Progress, *, split: bool = True
+) -> Packed:
     """Open the entry of a source, making it first when it is missing or damaged.
 
     A cache that cannot be written is no obstacle: the pictures are then held in memory, and a note
@@ -64,36 +69,57 @@ def open_or_pack(origin: Origin, cache_dir: Path, progress: Progress) -> Packed:
         origin: the source.
         cache_dir: the root of the caches; `packed/` inside it is used.
         progress: told how far reading is.
+        split: see `settle`.
 
     Raises:
         DataError: from the source, in the person's words.
     """
-    key = hashlib.sha256(f"{VERSION}\n{origin.identity}".encode()).hexdigest()
+    whole = "" if split else "\nnot split"
+    key = hashlib.sha256(f"{VERSION}\n{origin.identity}{whole}".encode()).hexdigest()
     entry = cache_dir / "packed" / key
     with contextlib.suppress(_DamagedError):
         return _open(entry)
     try:
-        return _pack(origin, entry, progress)
+        return _pack(origin, entry, progress, split)
     except _CannotWriteError as error:
         note = f"{entry.parent} cannot be written ({error}), so the pictures are held in memory"
-    packed = in_memory(origin, progress)
+    packed = in_memory(origin, progress, split=split)
     return replace(packed, notes=(*packed.notes, note))
 
 
-def in_memory(origin: Origin, progress: Progress) -> Packed:
-    """Read a source without any cache."""
-    return settle(origin.prepare(lambda shape: np.empty(shape, np.uint8), progress), origin.name)
+def in_memory(origin: Origin, progress: Progress, *, split: bool = True) -> Packed:
+    """Read a source without any cache; `split` as in `settle`."""
+    prepared = origin.prepare(lambda shape: np.empty(shape, np.uint8), progress)
+    return settle(prepared, origin.name, split=split)
 
 
-def settle(prepared: Prepared, name: str) -> Packed:
-    """Hash the rows and give each its split."""
+def settle(prepared: Prepared, name: str, *, split: bool = True) -> Packed:
+    """Hash the rows and give each its split.
+
+    Args:
+        prepared: the rows.
+        name: what the person asked for.
+        split: False makes every row a test row, however few or alike they are.
+    """
     digests = row_digests(prepared.rows)
     content = content_hash(prepared.rows, digests, prepared.labels, prepared.class_names)
-    roles = make_roles(digests, content, prepared.roles, name)
-    copies = _copies_of_given_test(digests, prepared.roles)
+    if split:
+        roles = make_roles(digests, content, prepared.roles, name)
+    else:
+        roles = np.full(len(digests), role_of("test"), np.int8)
+    copies = _copies_of_given_test(digests, prepared.roles) if split else 0
     said = f"{copies:,} rows outside the given test split are exact copies of rows in it"
     notes = (*prepared.notes, said) if copies else prepared.notes
-    return Packed(prepared.rows, prepared.labels, prepared.class_names, roles, content, notes)
+    return Packed(
+        prepared.rows,
+        prepared.labels,
+        prepared.class_names,
+        roles,
+        content,
+        notes,
+        prepared.factors,
+        prepared.factor_names,
+    )
 
 
 def _copies_of_given_test(digests: Sequence[bytes], roles: NDArray[np.int8] | None) -> int:
@@ -105,7 +131,7 @@ def _copies_of_given_test(digests: Sequence[bytes], roles: NDArray[np.int8] | No
     return sum(d in tested for d, role in zip(digests, roles, strict=True) if role != test)
 
 
-def _pack(origin: Origin, entry: Path, progress: Progress) -> Packed:
+def _pack(origin: Origin, entry: Path, progress: Progress, split: bool) -> Packed:
     """Write an entry beside its place, move it there, and open it."""
     desk = entry.parent / f".{entry.name}.{uuid.uuid4().hex[:12]}.tmp"
     try:
@@ -125,7 +151,7 @@ def _pack(origin: Origin, entry: Path, progress: Progress) -> Packed:
             raise _CannotWriteError(error.strerror or str(error)) from error
 
     try:
-        packed = settle(origin.prepare(allocate, progress), origin.name)
+        packed = settle(origin.prepare(allocate, progress), origin.name, split=split)
         try:
             _write(desk, packed)
             del packed  # Windows moves no folder while a file in it is mapped
@@ -167,6 +193,9 @@ def _write(desk: Path, packed: Packed) -> None:
         "content": packed.content,
         "notes": list(packed.notes),
     }
+    if packed.factors is not None:
+        np.save(desk / "factors.npy", packed.factors)
+        meta["factor_names"] = list(packed.factor_names)
     (desk / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     for path in [*desk.iterdir(), desk]:
         flush_to_disk(path)
@@ -201,6 +230,9 @@ def _open(entry: Path) -> Packed:
         labels = None
         if meta["labelled"]:
             labels = np.load(entry / "labels.npy", allow_pickle=False)
+        factors, factor_names = None, tuple(meta.get("factor_names", ()))
+        if factor_names:
+            factors = np.load(entry / "factors.npy", allow_pickle=False)
         whole = (
             meta["version"] == VERSION
             and rows.shape == shape
@@ -208,11 +240,19 @@ def _open(entry: Path) -> Packed:
             and (entry / "images.npy").stat().st_size == rows.offset + rows.nbytes
             and roles.shape == shape[:1]
             and (labels is None or labels.shape == shape[:1])
+            and (factors is None or factors.shape == (shape[0], len(factor_names)))
         )
         if not whole:
             raise _DamagedError("its parts do not fit together")
         return Packed(
-            rows, labels, tuple(meta["class_names"]), roles, meta["content"], tuple(meta["notes"])
+            rows,
+            labels,
+            tuple(meta["class_names"]),
+            roles,
+            meta["content"],
+            tuple(meta["notes"]),
+            factors,
+            factor_names,
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _DamagedError(str(error)) from error
