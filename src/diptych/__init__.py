@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from diptych import recipes
     from diptych.data import load_data
     from diptych.evaluation.evaluate import evaluate
+    from diptych.evaluation.two_sets import evaluate_sets
     from diptych.models import GAN, VAE, Game, Turn
     from diptych.models.build import build
     from diptych.study.compare import compare
@@ -26,6 +27,7 @@ __all__ = [
     "build",
     "compare",
     "evaluate",
+    "evaluate_sets",
     "load",
     "load_data",
     "recipes",
@@ -41,6 +43,7 @@ _HOME = {
     "build": "diptych.models.build",
     "compare": "diptych.study.compare",
     "evaluate": "diptych.evaluation.evaluate",
+    "evaluate_sets": "diptych.evaluation.two_sets",
     "load": "diptych.training.run",
     "load_data": "diptych.data",
     "resume": "diptych.training.run",

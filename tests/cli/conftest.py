@@ -10,8 +10,8 @@ import pytest
 
 from diptych import train
 from diptych.__main__ import main
-from diptych.evaluation import evaluate as evaluation_room
-from diptych.evaluation.classifier import train_classifier
+from diptych.evaluation.extractors import choose
+from diptych.evaluation.extractors.classifier import train_classifier
 from diptych.recipes import load_recipe, recipe_yaml
 
 
@@ -31,7 +31,7 @@ def diptych(tmp_path, monkeypatch, capsys) -> Callable[..., Ended]:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
     # Enough to run through; what the features are worth is tested elsewhere.
-    monkeypatch.setattr(evaluation_room, "train_classifier", partial(train_classifier, steps=15))
+    monkeypatch.setattr(choose, "train_classifier", partial(train_classifier, steps=15))
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["diptych", *map(str, arguments)])

@@ -87,3 +87,24 @@ def test_the_search_works_inside_modes_that_record_no_gradient(linear, mode):
         images = truth @ matrix + shift
         found = search_codes(lambda z: z @ matrix + shift, images, L)
     assert float(found.errors.max()) < 1e-4
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_the_size_of_a_batch_changes_only_the_memory(linear, batch):
+    matrix, shift = linear
+    images = torch.randn(N, D, dtype=torch.float64)
+    most = 0
+
+    def decode(z):
+        nonlocal most
+        most = max(most, len(z))
+        return torch.tanh(z @ matrix) + shift
+
+    torch.manual_seed(3)
+    whole = search_codes(decode, images, L, restarts=4, steps=20)
+    most = 0
+    torch.manual_seed(3)
+    parts = search_codes(decode, images, L, restarts=4, steps=20, batch=batch)
+    assert most == min(batch, 4 * N)
+    for ours, theirs in zip(parts, whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)

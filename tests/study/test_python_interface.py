@@ -9,15 +9,15 @@ import pytest
 import torch
 
 import diptych
-from diptych.evaluation import evaluate as evaluation_room
-from diptych.evaluation.classifier import train_classifier
+from diptych.evaluation.extractors import choose
+from diptych.evaluation.extractors.classifier import train_classifier
 from diptych.recipes import load_recipe
 
 
 def test_the_public_names_are_there() -> None:
     assert set(diptych.__all__) == {
-        "GAN", "VAE", "Game", "Turn", "__version__", "build", "compare", "evaluate", "load",
-        "load_data", "recipes", "resume", "train",
+        "GAN", "VAE", "Game", "Turn", "__version__", "build", "compare", "evaluate",
+        "evaluate_sets", "load", "load_data", "recipes", "resume", "train",
     }  # fmt: skip
     for name in diptych.__all__:
         assert getattr(diptych, name) is not None
@@ -37,7 +37,7 @@ def test_importing_is_instant(environment) -> None:
 
 def test_the_snippet_of_the_readme(tiny_recipe, disc_data, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluation_room, "train_classifier", partial(train_classifier, steps=15))
+    monkeypatch.setattr(choose, "train_classifier", partial(train_classifier, steps=15))
     data = diptych.load_data(np.array(disc_data.array), labels=disc_data.labels)
     run = diptych.train(tiny_recipe("vae"), data, images=160, seed=0)
     x = torch.from_numpy(data.take("test", 5)).permute(0, 3, 1, 2) / 255

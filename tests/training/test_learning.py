@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from diptych import load_data, train
-from diptych.evaluation.density import mean_negative_elbo
-from diptych.evaluation.modes import count_modes
+from diptych.evaluation.collapse.modes import count_modes
+from diptych.evaluation.density.elbo import mean_negative_elbo
 
 IMAGES = 128_000
 """A thousand steps."""

@@ -35,11 +35,10 @@ def test_watching_changes_nothing(kind, tiny_recipe, disc_data, tmp_path, monkey
 
     def watch(row: dict[str, float]) -> None:
         np.random.rand(3)  # noqa: NPY002 - somebody else's stream
-        evaluate(tmp_path / "alone", disc_data, n=6)
+        evaluate(tmp_path / "alone", disc_data, n=6, features=["pixels"])
 
     monkeypatch.setattr(room, "SAVE_EVERY_SECONDS", 0.0)
     monkeypatch.setattr(Snapshots, "due", lambda self, progress: True)
-    monkeypatch.setattr("diptych.evaluation.evaluate.features_for", _no_features)
     watched = train(
         tiny_recipe(kind), disc_data, images=320, out=tmp_path / "watched", listener=watch
     )
@@ -48,21 +47,6 @@ def test_watching_changes_nothing(kind, tiny_recipe, disc_data, tmp_path, monkey
     assert torch.equal(torch.get_rng_state(), ambient)
     assert len(list((watched.directory / "samples").iterdir())) == 4
     assert not (alone.directory / "samples").exists()
-
-
-def _no_features(*_: object, **__: object) -> object:
-    class Pixels:
-        name = "pixels"
-
-        @property
-        def protocol(self) -> dict[str, object]:
-            return {}
-
-        def features(self, items):
-            values = torch.as_tensor(np.asarray(items)).float()
-            return values.flatten(1)[:, :20]
-
-    return Pixels()
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import typer
 from diptych import __version__
 from diptych.cli.compare import compare
 from diptych.cli.data import data
+from diptych.cli.diff import diff
 from diptych.cli.doctor import doctor
 from diptych.cli.evaluate import evaluate
 from diptych.cli.pictures import interpolate, reconstruct, sample
 from diptych.cli.recipes import recipes
 from diptych.cli.train import resume, train
+from diptych.cli.weights import weights
 from diptych.errors import DiptychError
 
 __all__ = ["app", "run"]
@@ -55,11 +57,13 @@ for command in (
     reconstruct,
     interpolate,
     evaluate,
+    diff,
     recipes,
     data,
     doctor,
 ):
     app.command()(command)
+app.add_typer(weights, name="weights")
 
 
 def run() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from diptych.cli.console import figures_table, print_json, reporting, stdout
+from diptych.cli.console import figures_table, print_json, print_table, reporting, stdout
 from diptych.cli.options import (
     Crop,
     DataDir,
@@ -84,8 +84,13 @@ def compare(
         return
     members = study.results["members"]
     stdout.print()
-    stdout.print(
-        figures_table({m["title"]: [Figure.from_json(f) for f in m["figures"]] for m in members})
+    print_table(
+        figures_table(
+            {
+                m["title"]: [Figure.from_json(f, study.results["protocols"]) for f in m["figures"]]
+                for m in members
+            }
+        )
     )
     stdout.print()
     for member in members:

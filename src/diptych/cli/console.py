@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from diptych.evaluation import Figure
+    from diptych.evaluation.results import Evaluation
 
 __all__ = [
     "Reporter",
     "figures_table",
     "format_number",
+    "print_evaluation",
     "print_json",
+    "print_table",
     "reporting",
     "stderr",
     "stdout",
@@ -40,6 +44,8 @@ class ProgressConsole(Console):
 stdout = Console(highlight=False, soft_wrap=True, markup=False)
 stderr = ProgressConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
+WIDE = 140
+"""Columns of a table that goes to a file or a pipe."""
 PLAIN_EVERY_SECONDS = 10.0
 """Between two progress lines where there is no terminal to redraw."""
 
@@ -58,37 +64,130 @@ def format_number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
-_ARROWS = {"lower": "↓", "higher": "↑", "closer": "→ floor"}
+_ARROWS = {"lower": "↓", "higher": "↑", "closer": "≈"}
+
+_PANELS = {
+    "fidelity": "Fidelity and coverage",
+    "collapse": "Collapse",
+    "blur": "Blur",
+    "density": "Density",
+    "latent": "Latent space",
+    "reconstruction": "Reconstruction",
+    "copies": "Copies",
+    "factors": "Factors",
+}
 
 
 def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
-    """A row per figure, a column per run, and the floor beside them.
+    """A row per figure under the name of its panel, a column per run, and the floor.
 
     Args:
-        columns: the figures of each run by its title; runs may have different figures.
+        columns: the figures of each run by its title; runs may have different figures. With one
+            run the interval and the ceiling are shown too.
     """
+    single = len(columns) == 1
     table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
     table.add_column("figure")
-    table.add_column("better")
     for title in columns:
         table.add_column(title, justify="right")
+    if single:
+        table.add_column("95 % interval", justify="right")
     table.add_column("floor", justify="right")
+    if single:
+        table.add_column("ceiling", justify="right")
     table.add_column("N", justify="right")
     rows: dict[str, dict[str, Figure]] = {}
     for title, figures in columns.items():
         for figure in figures:
             rows.setdefault(figure.name, {})[title] = figure
-    for name, by_title in rows.items():
+    heading = ""
+    ordered = sorted(rows.items(), key=lambda row: _place_of(next(iter(row[1].values()))))
+    for name, by_title in ordered:
         first = next(iter(by_title.values()))
-        values = [by_title[title].value if title in by_title else None for title in columns]
+        base, features = _parted(name)
+        if heading != (heading := _PANELS[first.panel] + features):
+            table.add_row("", Text(heading, style="bold"))
+        values = [_value(by_title.get(title)) for title in columns]
+        interval = [_interval(first)] if single else []
+        ceiling = [format_number(first.ceiling)] if single else []
         table.add_row(
-            name,
             _ARROWS[first.better],
-            *[format_number(value) for value in values],
+            base,
+            *values,
+            *interval,
             format_number(first.floor),
-            "–" if first.n_real is None else f"{first.n_real:,}",
+            *ceiling,
+            _counts(first),
         )
     return table
+
+
+def print_table(table: Table) -> None:
+    """A table as wide as it needs, where there is no terminal whose width it must keep."""
+    if stdout.is_terminal:
+        stdout.print(table)
+    else:
+        stdout.print(table, width=WIDE, crop=False)
+
+
+def print_evaluation(title: str, result: "Evaluation", *, every_note: bool) -> None:
+    """The figures of one evaluation with what must be known to read them.
+
+    Args:
+        title: whose figures they are.
+        result: the evaluation.
+        every_note: print the note of every figure, not only of those not to be trusted.
+    """
+    print_table(figures_table({title: result.figures}))
+    noted = [f for f in result.figures if f.note and (every_note or not f.trusted)]
+    if noted:
+        stdout.print()
+    for figure in noted:
+        stdout.print(f"{'' if figure.trusted else '(?) '}{figure.name}: {figure.note}")
+    stdout.print()
+    stdout.print("↓ lower is better, ↑ higher, ≈ as the floor; floor: real against real")
+    for panel, reason in result.skipped.items():
+        stdout.print(f"{_PANELS[panel]} was left out: {reason}")
+    for extractor in result.features:
+        sentence = str(extractor["caveat"])
+        if "accuracy" in extractor:
+            sentence += f" It is right on {extractor['accuracy']:.1%} of held-out images."
+        stdout.print(sentence)
+    taken = ", ".join(f"{panel} {s:.1f} s" for panel, s in result.panel_seconds.items())
+    stdout.print(f"time: {taken}; {result.seconds:.0f} s in all")
+    if not every_note:
+        stdout.print("--notes prints a remark on every figure.")
+
+
+def _place_of(figure: "Figure") -> tuple[int, str]:
+    """Panel by panel, and within one what needs features by their extractor."""
+    return list(_PANELS).index(figure.panel), _parted(figure.name)[1]
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """ "FD (classifier)" as "FD" and ", classifier": the extractor goes into the heading."""
+    if name.startswith("FID"):
+        return name, ""  # FID (clean) is a name, and FID says what its features are
+    base, bracket, rest = name.rpartition(" (")
+    return (base, f", {rest.removesuffix(')')}") if bracket else (name, "")
+
+
+def _value(figure: "Figure | None") -> str:
+    if figure is None:
+        return "–"
+    return format_number(figure.value) + ("" if figure.trusted else " (?)")
+
+
+def _interval(figure: "Figure") -> str:
+    if figure.low is None or figure.high is None:
+        return "–"
+    return f"{figure.low:.3g} … {figure.high:.3g}"
+
+
+def _counts(figure: "Figure") -> str:
+    counts = [n for n in (figure.n_fake, figure.n_real) if n is not None]
+    return " / ".join(f"{n:,}" for n in dict.fromkeys(counts)) or "–"
 
 
 class Reporter:

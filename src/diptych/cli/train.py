@@ -42,6 +42,7 @@ def find_data(
     data_dir: Path | None,
     skip_bad: bool,
     reporter: Reporter,
+    split: bool = True,
 ) -> "Data":
     """Load data as the options say, and say what was found."""
     from diptych.data import FEWEST_HELD_OUT, load_data
@@ -52,16 +53,18 @@ def find_data(
         crop=crop,
         data_dir=data_dir,
         skip_bad=skip_bad,
+        split=split,
         progress=reporter.measuring,
     )
     reporter.finish()
     shape = " x ".join(str(n) for n in data.shape[1:] + data.shape[:1])
     what = f"{shape} images" if data.kind == "images" else f"points of {data.shape[0]} dimensions"
-    splits = ", ".join(f"{len(rows):,} {split}" for split, rows in data.splits.items())
-    reporter.say(f"data: {data.name}, {len(data.array):,} {what} ({splits})")
+    splits = ", ".join(f"{len(rows):,} {name}" for name, rows in data.splits.items())
+    parted = f" ({splits})" if split else ""
+    reporter.say(f"data: {data.name}, {len(data.array):,} {what}{parted}")
     for note in data.notes:
         reporter.say(f"      {note}")
-    if min(len(data.splits["test"]), len(data.splits["validation"])) < FEWEST_HELD_OUT:
+    if split and min(len(data.splits["test"]), len(data.splits["validation"])) < FEWEST_HELD_OUT:
         reporter.say("      too few to be measured afterwards: that takes about 60")
     return data
 

@@ -1,67 +1,57 @@
 """`evaluate`: a run, its held-out data, and every instrument that applies."""
 
 import json
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.distributions import Independent, Normal
 
 from diptych.data import FEWEST_HELD_OUT, Data, cache_root, load_data
-from diptych.errors import DataError
-from diptych.evaluation.classifier import ClassifierFeatures, train_classifier
-from diptych.evaluation.density import density_figures
-from diptych.evaluation.features import Features, PointFeatures
-from diptych.evaluation.figure import Figure, protocol_of
-from diptych.evaluation.panel import NOT_FID, measure
-from diptych.models import VAE
+from diptych.errors import DataError, MissingData
+from diptych.evaluation.affordable import affordable
+from diptych.evaluation.density.panel import Effort, density_panel
+from diptych.evaluation.extractors.features import Features, PointFeatures
+from diptych.evaluation.extractors.weights import load_weights
+from diptych.evaluation.factors.panel import factors_panel
+from diptych.evaluation.figure import Figure
+from diptych.evaluation.latent.distances import Distance, pyramid_distance, squared_distance
+from diptych.evaluation.latent.panel import latent_panel
+from diptych.evaluation.lpips import Lpips
+from diptych.evaluation.measuring import (
+    EXPENSIVE,
+    all_metrics,
+    make_extractors,
+    measure_features,
+    measure_pictures,
+)
+from diptych.evaluation.quantise import to_bytes
+from diptych.evaluation.reconstruction.panel import reconstruction_panel
+from diptych.evaluation.results import Evaluation, Notebook, read_evaluation
+from diptych.evaluation.selection import Selection
+from diptych.evaluation.sets import Progress, Sets, content_hash, silent
+from diptych.models import GAN, VAE, Game
+from diptych.models.game import random_stream
+from diptych.models.inversion import search_codes
 from diptych.recipes.schema import VAESpec
 from diptych.training.batches import images_from_bytes
 from diptych.training.run import Run, data_of, load
 from diptych.training.rundir import RunDirectory, write_text
 
-__all__ = ["Evaluation", "check_enough", "evaluate", "features_for"]
+__all__ = ["Evaluation", "check_enough", "evaluate"]
 
 MOST = 5_000
-"""Samples and real items at the most: more would cost time and change little here."""
+"""Samples and real items at the most, if nothing else is asked for."""
+MOST_TRAINING = 50_000
+"""Training items among which copies are looked for."""
 FEWEST_TRAINING = 20
 """Training images without which there is no classifier."""
 RECONSTRUCTED = 64
 """Held-out images whose reconstruction is measured; a GAN searches for each of them."""
-
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The figures of one run."""
-
-    figures: tuple[Figure, ...]
-    features: str
-    """The extractor's name."""
-    accuracy: float | None
-    """Of the classifier whose features were used, on held-out training images."""
-    sentence: str
-    """What the distances are not."""
-    seconds: float
-
-    def __getitem__(self, name: str) -> Figure:
-        """The figure of that name."""
-        return next(figure for figure in self.figures if figure.name == name)
-
-    def to_json(self) -> dict[str, Any]:
-        """What evaluation.json holds."""
-        return {
-            "features": {
-                "name": self.features,
-                "accuracy": self.accuracy,
-                "sentence": self.sentence,
-            },
-            "seconds": round(self.seconds, 2),
-            "figures": [figure.to_json() for figure in self.figures],
-        }
 
 
 def check_enough(data: Data) -> None:
@@ -84,46 +74,45 @@ def check_enough(data: Data) -> None:
         )
 
 
-def features_for(data: Data, *, seed: int = 0, progress: Progress | None = None) -> Features:
-    """The extractor for the data: a classifier trained on its training split, or coordinates."""
-    if data.kind == "points":
-        return PointFeatures()
-    report = None if progress is None else lambda i, n: progress("training the classifier", i, n)
-    return train_classifier(
-        data.take("train"),
-        data.labels_of("train"),
-        num_classes=data.num_classes,
-        seed=seed,
-        cache_dir=cache_root() / "classifiers",
-        fingerprint=data.fingerprint,
-        progress=report,
-    )
-
-
 def evaluate(
     run: Run | str | Path,
     data: Data | str | Path | None = None,
     *,
     n: int | None = None,
     seed: int = 0,
+    features: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    weights: str | Path | None = None,
+    resize: str = "tf1",
+    effort: Effort = "quick",
+    minutes: float | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a run on the test split of its data, each figure beside its floor.
 
     The floor is the same figure for validation images in place of samples. Samples, reference and
-    floor have the same N. The result is also written to the run's evaluation.json.
+    floor have the same N. The result is also written to the run's evaluation.json; figures that
+    are there already, of this state of the run, and were not measured again, stay.
 
     Args:
         run: a run or its directory.
         data: the run's data, or what `load_data` takes; None loads it as the run did.
         n: how many samples and real items; None takes all that are held out, 5,000 at the most.
         seed: of samples and noise; training streams are not touched.
+        features: extractors by name, see `make_extractors`; a classifier trained on the training
+            split if none is named. Points are their own features.
+        metrics: panels or metrics by name; all that apply if none is named.
+        weights: the file with the weights of the first extractor that needs one.
+        resize: how images are brought to Inception's size: "tf1", "torch" or "pil".
+        effort: how much work goes into likelihoods: "quick" is about a minute, "full" may be an
+            hour.
+        minutes: choose N so that describing the images takes about this long at the most.
         progress: called with what is done, how far, and of how much.
 
     Raises:
         RunError, DataError: if the run or its data cannot be had, or there is too little of it.
     """
-    started = time.perf_counter()
+    notebook = Notebook(Selection.of(metrics, all_metrics()), progress or silent)
     if not isinstance(run, Run):
         run = load(run)
     if data is None:
@@ -133,61 +122,255 @@ def evaluate(
     if n is not None and n < FEWEST_HELD_OUT:
         raise DataError(f"--n is {n}; the figures need at least {FEWEST_HELD_OUT} of each set")
     check_enough(data)
-    held_out = min(len(data.splits["test"]), len(data.splits["validation"]), n or MOST)
-    features = features_for(data, progress=progress)
-    real = data.take("test", held_out)
-    if progress is not None:
-        progress("measuring", 0, 1)
     model = run.model.eval()
-    figures = measure(
-        model.sample(held_out, seed=seed).cpu(),
-        real,
-        data.take("validation", held_out),
-        features=features,
-        truth=data.truth,
-        data_kind=data.kind,
-        seed=seed,
-    )
-    tensor = torch.from_numpy(real)
-    images = images_from_bytes(tensor) if data.kind == "images" else tensor
-    if isinstance(model, VAE) and isinstance(run.recipe.model, VAESpec):
-        likelihood = run.recipe.model.likelihood.model_dump(mode="json")
-        figures += density_figures(model, images, likelihood=likelihood, seed=seed)
+    extractors = _extractors(data, features, weights, resize, notebook.progress)
+    n = _count(data, n, extractors, minutes)
+    sets = _sets(model, data, n, seed, cheap=extractors[0].name not in EXPENSIVE)
+    base = {"split": "test", "reference": content_hash(sets.real)[:16], "size": n}
+    for place, extractor in enumerate(extractors):
+        measure_features(
+            notebook,
+            sets,
+            extractor,
+            base=base,
+            seed=seed,
+            cache_dir=cache_root(),
+            first=place == 0,
+            truth=data.truth,
+            class_names=data.class_names,
+            posterior=_posterior(model, sets.real),
+        )
     if data.kind == "images":
-        shown = images[:: max(1, len(images) // RECONSTRUCTED)][:RECONSTRUCTED].to(model.device)
-        figures.append(_reconstruction(run, shown, seed=seed))
-    if progress is not None:
-        progress("measuring", 1, 1)
-    classifier = features if isinstance(features, ClassifierFeatures) else None
-    evaluation = Evaluation(
-        figures=tuple(figures),
-        features=features.name,
-        accuracy=classifier.accuracy if classifier else None,
-        sentence=NOT_FID if classifier else "Distances are taken between the points themselves.",
-        seconds=time.perf_counter() - started,
-    )
-    write_text(
-        RunDirectory(run.directory).evaluation_file,
-        json.dumps(evaluation.to_json(), indent=1) + "\n",
-    )
-    return evaluation
+        measure_pictures(notebook, sets, base=base, seed=seed)
+    _measure_model(notebook, run, data, sets, extractors[0], effort, base=base, seed=seed)
+    evaluation = notebook.close(_subject(run, seed))
+    return _kept(run, evaluation)
 
 
-def _reconstruction(run: Run, images: torch.Tensor, *, seed: int) -> Figure:
-    """Mean squared error between held-out images and the model's own version of them."""
+def _extractors(
+    data: Data,
+    names: Sequence[str],
+    weights: str | Path | None,
+    resize: str,
+    progress: Progress,
+) -> list[Features]:
+    if data.kind == "points":
+        if names:
+            raise DataError(
+                f"{data.name} holds points, which are their own features; leave --features out"
+            )
+        return [PointFeatures()]
+    return make_extractors(
+        names or ("classifier",),
+        weights=weights,
+        reference=data.take("test"),
+        train=data.take("train"),
+        train_labels=data.labels_of("train"),
+        num_classes=data.num_classes,
+        fingerprint=data.fingerprint,
+        resize=resize,
+        cache_dir=cache_root(),
+        progress=progress,
+    )
+
+
+def _count(
+    data: Data, n: int | None, extractors: Sequence[Features], minutes: float | None
+) -> int:
+    """How many items each set has."""
+    held_out = len(data.splits["test"])
+    if n is not None:
+        return min(n, held_out)
+    most = min(held_out, len(data.splits["validation"]), MOST)
+    if minutes is None:
+        return most
+    return affordable(extractors, data.take("test", 64), minutes, most)
+
+
+def _sets(model: Game, data: Data, n: int, seed: int, *, cheap: bool) -> Sets:
+    """Samples, reference, floor and training items, as bytes or as points."""
+
+    def items(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array))
+
+    samples = model.sample(n, seed=seed).cpu()
+    labels = data.labels_of("test", n)
+    enough = len(data.splits["validation"]) >= n
+    return Sets(
+        fake=to_bytes(samples).permute(0, 2, 3, 1).contiguous()
+        if data.kind == "images"
+        else samples,
+        real=items(data.take("test", n)),
+        floor=items(data.take("validation", n)) if enough else None,
+        train=items(data.take("train", MOST_TRAINING if cheap else n)),
+        real_labels=None if labels is None else items(labels),
+    )
+
+
+def _posterior(model: Game, real: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Means and log-variances of q(z|x), (N, L) each, of a model that has an encoder."""
+    if not isinstance(model, VAE):
+        return None
+    images = images_from_bytes(real) if model.is_image else real
+    means, log_variances = [], []
+    with torch.inference_mode():
+        for batch in torch.split(images, 500):
+            posterior = model.encode(batch.to(model.device))
+            assert isinstance(posterior, Independent)
+            assert isinstance(posterior.base_dist, Normal)
+            means.append(posterior.mean.cpu())
+            log_variances.append(2.0 * posterior.base_dist.scale.log().cpu())
+    return torch.cat(means), torch.cat(log_variances)
+
+
+def _measure_model(
+    notebook: Notebook,
+    run: Run,
+    data: Data,
+    sets: Sets,
+    extractor: Features,
+    effort: Effort,
+    *,
+    base: dict[str, Any],
+    seed: int,
+) -> None:
+    """The panels that need the model itself: density, latent space, reconstruction, factors."""
     model = run.model
-    again = model.reconstruct(images, seed=seed)
-    encoder = isinstance(model, VAE)
-    return Figure(
-        name="reconstruction error",
-        value=float((again - images).square().mean()),
-        unit="mean squared error, pixels in [0, 1]",
-        better="lower",
-        floor=None,
-        n_real=len(images),
-        n_fake=None,
-        protocol=protocol_of(metric="reconstruction-mse", n=len(images)),
-        note="By the encoder's mean."
-        if encoder
-        else "By search for a code, since there is no encoder: an upper bound.",
+    images = images_from_bytes(sets.real) if data.kind == "images" else sets.real
+    validation = torch.from_numpy(data.take("validation", len(sets.real)))
+    if data.kind == "images":
+        validation = images_from_bytes(validation)
+    spec = run.recipe.model
+    likelihood = spec.likelihood.model_dump(mode="json") if isinstance(spec, VAESpec) else None
+    notebook.measure(
+        "density",
+        lambda: density_panel(
+            model,
+            images,
+            validation,
+            likelihood=likelihood,
+            base=base,
+            seed=seed,
+            effort=effort,
+            metrics=notebook.selection.within("density"),
+            progress=notebook.progress,
+        ),
     )
+    lpips = _lpips() if data.kind == "images" else None
+    notebook.measure("latent", lambda: _latent(model, sets, lpips, base, seed, notebook.progress))
+    if data.kind == "images":
+        notebook.measure(
+            "reconstruction",
+            lambda: _reconstruction(
+                model, images, extractor, lpips, base, seed, notebook.progress
+            ),
+        )
+    factors = data.factors_of("test", len(sets.real))
+    if factors is None:
+        return
+    if not isinstance(model, VAE):
+        notebook.skip("factors", "a model without an encoder gives no codes to look for them in")
+        return
+    notebook.measure(
+        "factors",
+        lambda: factors_panel(
+            model.find_codes(images.to(model.device)).cpu(),
+            torch.from_numpy(factors),
+            code_source="posterior mean",
+            base=base,
+            seed=seed,
+            progress=notebook.progress,
+        ),
+    )
+
+
+def _lpips() -> Lpips | None:
+    """LPIPS, if its weights are on this machine."""
+    try:
+        weights = load_weights("lpips-alex")
+    except MissingData:
+        return None
+    return Lpips.from_tensors(weights.tensors, sha256=weights.identity, origin=str(weights.source))
+
+
+def _latent(
+    model: Game,
+    sets: Sets,
+    lpips: Lpips | None,
+    base: dict[str, Any],
+    seed: int,
+    progress: Progress,
+) -> list[Figure]:
+    """The latent panel with the best distance at hand."""
+    distance: Distance = squared_distance
+    name = "squared"
+    if model.is_image:
+        distance, name = (pyramid_distance, "pyramid") if lpips is None else (lpips, "lpips-alex")
+    return latent_panel(
+        model,
+        distance=distance,
+        distance_name=name,
+        distance_protocol=None if lpips is None else lpips.protocol,
+        base=base,
+        reference=sets.real,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def _reconstruction(
+    model: Game,
+    images: Tensor,
+    extractor: Features,
+    lpips: Lpips | None,
+    base: dict[str, Any],
+    seed: int,
+    progress: Progress,
+) -> list[Figure]:
+    """The reconstruction panel on images spread over the reference."""
+    shown = images[:: max(1, len(images) // RECONSTRUCTED)][:RECONSTRUCTED].to(model.device)
+    errors = None
+    if isinstance(model, GAN):
+        with random_stream(seed):
+            found = search_codes(model.decode_mean, shown, model.latent_dim)
+        errors = found.all_errors.cpu()
+        with torch.inference_mode():
+            again = model.decode_mean(found.codes)
+    else:
+        again = model.reconstruct(shown, seed=seed)
+    return reconstruction_panel(
+        shown.cpu(),
+        again.cpu(),
+        by="encoder" if isinstance(model, VAE) else "search",
+        base=base,
+        errors_of_restarts=errors,
+        extractor=extractor,
+        lpips=lpips,
+        mean_image=images.mean(0),
+        seed=seed,
+        progress=progress,
+    )
+
+
+def _subject(run: Run, seed: int) -> dict[str, Any]:
+    """What tells this state of the run from any other."""
+    return {
+        "run": run.directory.name,
+        "family": run.model.family,
+        "images_seen": run.info["spent"]["images"],
+        "steps": run.info["spent"]["steps"],
+        "seed": seed,
+    }
+
+
+def _kept(run: Run, evaluation: Evaluation) -> Evaluation:
+    """Write the evaluation, together with what was known of the same state of the run."""
+    file = RunDirectory(run.directory).evaluation_file
+    whole = evaluation
+    if file.is_file():
+        try:
+            whole = evaluation.together_with(read_evaluation(file))
+        except DataError:
+            whole = evaluation  # of another version or damaged: measured again, it is replaced
+    write_text(file, json.dumps(whole.to_json(), indent=1) + "\n")
+    return evaluation

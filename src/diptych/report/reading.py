@@ -37,8 +37,12 @@ class Figure(_Part):
     n_fake: int | None = None
     protocol: str = ""
     note: str = ""
+    panel: str = ""
+    low: float | None = None
+    high: float | None = None
+    trusted: bool = True
 
-    @field_validator("value", "floor")
+    @field_validator("value", "floor", "low", "high")
     @classmethod
     def _finite_or_nothing(cls, number: float | None) -> float | None:
         """A figure that is NaN or infinite was not measured."""

@@ -16,6 +16,18 @@ from diptych.report.words import (
 
 __all__ = ["Cell", "Row", "cost_rows", "figure_rows"]
 
+PANEL_TITLES = {
+    "fidelity": "Fidelity and coverage",
+    "collapse": "Collapse",
+    "blur": "Blur",
+    "density": "Density",
+    "latent": "Latent space",
+    "reconstruction": "Reconstruction",
+    "copies": "Copies",
+    "factors": "Factors",
+}
+NOT_ALIKE = "Measured under different protocols, so not ranked."
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -23,6 +35,8 @@ class Cell:
 
     text: str
     floor: str = ""
+    interval: str = ""
+    trusted: bool = True
     better: bool = False
     absent: bool = False
 
@@ -31,6 +45,7 @@ class Cell:
 class Row:
     """One figure for all members, ready to print."""
 
+    panel: str
     name: str
     unit: str
     arrow: str
@@ -43,18 +58,21 @@ class Row:
 
 
 def figure_rows(members: list[Member]) -> list[Row]:
-    """One row per figure, in the order in which the members first name it."""
+    """One row per figure, panel by panel, each in the order in which members first name it."""
     names = dict.fromkeys(figure.name for member in members for figure in member.figures)
-    return [_figure_row(name, members) for name in names]
+    rows = [_figure_row(name, members) for name in names]
+    panels = list(dict.fromkeys(row.panel for row in rows))
+    return sorted(rows, key=lambda row: panels.index(row.panel))
 
 
 def _figure_row(name: str, members: list[Member]) -> Row:
     figures = [next((f for f in m.figures if f.name == name), None) for m in members]
     present = [figure for figure in figures if figure is not None]
+    alike = len({figure.protocol for figure in present}) == 1
     decimals = decimals_for([v for figure in present for v in (figure.value, figure.floor)])
     floors = [number(figure.floor, decimals) for figure in present]
     common = len(set(floors)) == 1
-    best = _best(present)
+    best = _best(present) if alike else None
     cells = []
     for figure in figures:
         if figure is None:
@@ -63,9 +81,22 @@ def _figure_row(name: str, members: list[Member]) -> Row:
         own = "" if common else number(figure.floor, decimals)
         text = number(figure.value, decimals)
         marked = best is not None and figure.value == best
-        cells.append(Cell(text, floor=own, better=marked, absent=figure.value is None))
+        cells.append(
+            Cell(
+                text,
+                floor=own,
+                interval=_interval(figure, decimals),
+                trusted=figure.trusted,
+                better=marked,
+                absent=figure.value is None,
+            )
+        )
     arrow, direction = ARROWS[present[0].better]
+    notes = _notes(members, figures)
+    if not alike:
+        notes.append(NOT_ALIKE)
     return Row(
+        panel=PANEL_TITLES.get(present[0].panel, ""),
         name=name,
         unit=present[0].unit,
         arrow=arrow,
@@ -74,7 +105,7 @@ def _figure_row(name: str, members: list[Member]) -> Row:
         cells=cells,
         counts=" · ".join(dict.fromkeys(c for f in present if (c := figure_counts(f)))) or ABSENT,
         protocol=" · ".join(dict.fromkeys(f.protocol for f in present if f.protocol)),
-        notes=_notes(members, figures),
+        notes=notes,
     )
 
 
@@ -92,8 +123,19 @@ def _notes(members: list[Member], figures: list[Figure | None]) -> list[str]:
     ]
 
 
+def _interval(figure: Figure, decimals: int) -> str:
+    if figure.low is None or figure.high is None:
+        return ""
+    return f"{number(figure.low, decimals)} … {number(figure.high, decimals)}"
+
+
 def _best(figures: list[Figure]) -> float | None:
-    """The better value of a row, or None where nothing was compared or the best are equal."""
+    """The better value of a row, or None where nothing was compared or the best are equal.
+
+    Figures that are not to be trusted at their N are in no ranking, nor is what stands beside.
+    """
+    if not all(figure.trusted for figure in figures):
+        return None
 
     def badness(figure: Figure) -> float | None:
         if figure.value is None:

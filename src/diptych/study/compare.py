@@ -12,7 +12,9 @@ from typing import Any
 import diptych
 from diptych.data import Data, describe, load_data, write_png
 from diptych.errors import DiptychError, TrainingDiverged
-from diptych.evaluation.evaluate import Evaluation, Progress, check_enough, evaluate
+from diptych.evaluation.evaluate import check_enough, evaluate
+from diptych.evaluation.results import Evaluation
+from diptych.evaluation.sets import Progress
 from diptych.models.build import check_fit
 from diptych.recipes import Recipe, load_recipe
 from diptych.report import write_report
@@ -24,6 +26,12 @@ from diptych.training.rundir import RunDirectory, new_directory, numbered, write
 from diptych.training.speed import Precision, SpeedPlan
 
 __all__ = ["Study", "compare"]
+
+COMPARED = (
+    *("fid", "kid", "prdc", "collapse", "blur", "reconstruction"),
+    *("negative-elbo", "bits-per-dimension"),
+)
+"""What members are measured by: panels that take seconds. `evaluate` measures the rest."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,7 @@ def compare(
         "seed": seed,
         "machine": {},
         "features": None,
+        "protocols": {},
         "real": "pictures/real.png",
         "real_grid": {"columns": GRID, "rows": GRID},
         "members": [],
@@ -181,17 +190,22 @@ def _measured(
 ) -> dict[str, Any]:
     """Evaluate and draw a finished run; fill what all members share into the results."""
     started = time.perf_counter()
-    evaluation: Evaluation = evaluate(run, data, progress=progress)
+    evaluation: Evaluation = evaluate(run, data, metrics=COMPARED, progress=progress)
     pictures = draw_member(run.model, data, run.directory / "pictures")
-    as_json = evaluation.to_json()
-    results["features"] = as_json["features"]
+    described = evaluation.features[0]
+    results["features"] = {
+        "name": described["name"],
+        "accuracy": described.get("accuracy"),
+        "sentence": described["caveat"],
+    }
+    results["protocols"] |= {name: dict(parts) for name, parts in evaluation.protocols.items()}
     results["machine"] = run.info["machine"]
     return {
         **_facts(run.directory, recipe, dict(run.info)),
         "status": "finished",
         "reason": "",
         "evaluation_seconds": round(time.perf_counter() - started, 2),
-        "figures": as_json["figures"],
+        "figures": [figure.to_json() for figure in evaluation.figures],
         "pictures": {
             kind: str((run.directory / "pictures" / name).relative_to(directory))
             for kind, name in pictures.items()

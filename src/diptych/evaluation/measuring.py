@@ -1,0 +1,173 @@
+"""The panels that need sets of items and no model: what a run and two folders have in common."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from diptych.data.dataset import Mixture
+from diptych.errors import DataError
+from diptych.evaluation.blur.panel import METRICS as BLUR
+from diptych.evaluation.blur.panel import blur_panel
+from diptych.evaluation.collapse.panel import METRICS as COLLAPSE
+from diptych.evaluation.collapse.panel import collapse_panel
+from diptych.evaluation.copies.panel import METRICS as COPIES
+from diptych.evaluation.copies.panel import copies_panel
+from diptych.evaluation.density.panel import METRICS as DENSITY
+from diptych.evaluation.extractors.choose import describe_cached, make_extractor
+from diptych.evaluation.extractors.classifier import ClassifierFeatures
+from diptych.evaluation.extractors.features import Features
+from diptych.evaluation.factors.panel import METRICS as FACTORS
+from diptych.evaluation.fidelity.panel import METRICS as FIDELITY
+from diptych.evaluation.fidelity.panel import fidelity_panel
+from diptych.evaluation.figure import Metric
+from diptych.evaluation.latent.panel import METRICS as LATENT
+from diptych.evaluation.reconstruction.panel import METRICS as RECONSTRUCTION
+from diptych.evaluation.results import Notebook
+from diptych.evaluation.sets import Sets
+
+__all__ = ["EXPENSIVE", "all_metrics", "make_extractors", "measure_features", "measure_pictures"]
+
+EXPENSIVE = frozenset({"inception", "lite0", "dinov2", "clip"})
+"""Extractors that describe tens of images per second on a CPU, not thousands."""
+
+
+def all_metrics() -> list[Metric]:
+    """Every metric of every panel."""
+    panels = (FIDELITY, COLLAPSE, BLUR, DENSITY, LATENT, RECONSTRUCTION, COPIES, FACTORS)
+    return [metric for panel in panels for metric in panel.values()]
+
+
+def make_extractors(
+    names: Sequence[str], *, weights: str | Path | None, **settings: Any
+) -> list[Features]:
+    """Make several extractors.
+
+    Args:
+        names: see `make_extractor`, each once.
+        weights: for the first that needs weights; the others find theirs.
+        settings: what else `make_extractor` takes.
+
+    Raises:
+        DataError: a name is unknown or given twice, or an extractor cannot be made.
+    """
+    if len(set(names)) < len(names):
+        raise DataError(f"features are named twice: {', '.join(names)}")
+    needing = next((name for name in names if name in EXPENSIVE), None)
+    if weights is not None and needing is None:
+        raise DataError(f"weights were given, but {', '.join(names)} need none")
+    return [
+        make_extractor(name, weights=weights if name == needing else None, **settings)
+        for name in names
+    ]
+
+
+def measure_features(
+    notebook: Notebook,
+    sets: Sets,
+    extractor: Features,
+    *,
+    base: Mapping[str, Any],
+    seed: int,
+    cache_dir: Path,
+    first: bool,
+    truth: Mixture | None = None,
+    class_names: tuple[str, ...] = (),
+    posterior: tuple[Tensor, Tensor] | None = None,
+) -> None:
+    """Fidelity by one extractor, and collapse and copies by the first of them.
+
+    Args:
+        notebook: where the figures go.
+        sets: images uint8 (N, H, W, C) or points (N, D).
+        extractor: what describes them.
+        base: what all protocols share.
+        seed: of everything random.
+        cache_dir: where features of real sets are kept.
+        first: whether this is the first extractor: collapse and copies are measured once.
+        truth: the mixture the points come from, if it is known.
+        class_names: of the classes that a classifier tells apart.
+        posterior: means and log-variances (N, L) of q(z|x) for the reference, of a VAE.
+    """
+    notebook.describe(extractor)
+    described = _described(notebook, sets, extractor, cache_dir, with_training=first)
+    logits = None
+    if isinstance(extractor, ClassifierFeatures) and extractor.protocol["task"] == "labels":
+        logits = sets.map(extractor.logits)
+    wanted = notebook.selection.within("fidelity")
+    if truth is not None:
+        # A Gaussian says nothing of a mixture whose modes are counted one by one.
+        wanted = frozenset(FIDELITY if wanted is None else wanted) - {"fd", "fd-infinity"}
+    notebook.measure(
+        "fidelity",
+        lambda: fidelity_panel(
+            described,
+            extractor=extractor,
+            base=base,
+            seed=seed,
+            metrics=wanted,
+            fake_logits=None if logits is None else logits.fake,
+            floor_logits=None if logits is None else logits.floor,
+            cache_dir=cache_dir / "floors",
+            progress=notebook.progress,
+        ),
+    )
+    if not first:
+        return
+    notebook.measure(
+        "collapse",
+        lambda: collapse_panel(
+            sets,
+            described=described,
+            extractor=extractor,
+            base=base,
+            seed=seed,
+            truth=truth,
+            logits=logits,
+            class_names=class_names,
+            posterior=posterior,
+            progress=notebook.progress,
+        ),
+    )
+    notebook.measure(
+        "copies",
+        lambda: copies_panel(
+            sets,
+            described=described,
+            extractor=extractor,
+            base=base,
+            seed=seed,
+            progress=notebook.progress,
+        ),
+    )
+
+
+def measure_pictures(
+    notebook: Notebook, sets: Sets, *, base: Mapping[str, Any], seed: int
+) -> None:
+    """What is measured on the pixels themselves: blur."""
+    notebook.measure(
+        "blur", lambda: blur_panel(sets, base=base, seed=seed, progress=notebook.progress)
+    )
+
+
+def _described(
+    notebook: Notebook, sets: Sets, extractor: Features, cache_dir: Path, *, with_training: bool
+) -> Sets:
+    """The features of all sets; those of real ones are kept on disk."""
+
+    def real(items: Tensor | None) -> Tensor | None:
+        if items is None:
+            return None
+        return describe_cached(extractor, items, cache_dir / "features", notebook.progress)
+
+    reference = real(sets.real)
+    assert reference is not None
+    return Sets(
+        fake=extractor.features(sets.fake, progress=notebook.progress),
+        real=reference,
+        floor=real(sets.floor),
+        train=real(sets.train) if with_training else None,
+        real_labels=sets.real_labels,
+    )

@@ -1,0 +1,237 @@
+"""`evaluate_sets`: one set of images or points against another, with no model of ours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diptych.data import FEWEST_HELD_OUT, Data, SplitName, cache_root, load_data
+from diptych.errors import DataError
+from diptych.evaluation.affordable import affordable
+from diptych.evaluation.extractors.features import Features, PointFeatures
+from diptych.evaluation.measuring import (
+    all_metrics,
+    make_extractors,
+    measure_features,
+    measure_pictures,
+)
+from diptych.evaluation.results import Evaluation, Notebook
+from diptych.evaluation.selection import Selection
+from diptych.evaluation.sets import Progress, Sets, content_hash, silent
+
+__all__ = ["evaluate_sets"]
+
+MOST = 5_000
+"""Items of each set at the most, if nothing else is asked for."""
+MOST_TRAINING = 50_000
+"""Training items among which copies are looked for."""
+DEFAULT_FEATURES = ("classifier", "pixels")
+
+
+def evaluate_sets(
+    real: Data | str | Path | NDArray[Any],
+    fake: Data | str | Path | NDArray[Any],
+    *,
+    train: Data | str | Path | NDArray[Any] | None = None,
+    split: SplitName | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    features: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    weights: str | Path | None = None,
+    resize: str = "tf1",
+    minutes: float | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a generated set against a real one, each figure beside its floor.
+
+    The real set is parted: N items are the reference, N others the floor, and if a classifier is
+    asked for, half of them train it and are used for nothing else. With `split` the reference is
+    drawn from that split, the floor from the other held-out one, and the classifier is trained on
+    the training split.
+
+    Args:
+        real: data, or what `load_data` takes.
+        fake: the same kind, of the same size; a grey set beside a coloured one is repeated to
+            three channels.
+        train: what the generator was trained on, if copies of it are to be looked for; best apart
+            from `real`.
+        split: which split of the real set the reference is; None parts the whole.
+        n: items of each set; None takes as many as leave room for a floor, 5,000 at the most. More
+            than that leaves the floor out.
+        seed: of the parting and of everything random.
+        features: extractors by name, see `make_extractors`; "classifier" and "pixels" if none is
+            named. Points are their own features.
+        metrics: panels or metrics by name; all that need no model if none is named.
+        weights: the file with the weights of the first extractor that needs one.
+        resize: how images are brought to Inception's size: "tf1", "torch" or "pil".
+        minutes: choose N so that describing the images takes about this long at the most.
+        progress: called with what is done, how far, and of how much.
+
+    Returns:
+        The evaluation; nothing is written.
+
+    Raises:
+        DataError: the sets do not fit each other or are too small.
+    """
+    notebook = Notebook(Selection.of(metrics, all_metrics()), progress or silent)
+    real, fake = _loaded(real, split is not None), _loaded(fake)
+    real_items, fake_items = _alike(real, fake)
+    trained_on = None if train is None else _alike(real, _loaded(train))[1]
+    names = _names(real, features)
+    pool, floor_pool, training = _part(real, split, seed, with_training="classifier" in names)
+    if split is None:
+        room = len(pool) // 2 if n is None else len(pool)
+        most = min(room, len(fake_items), n or MOST)
+        pool, floor_pool = pool[:most], pool[most : 2 * most]
+    else:
+        most = min(len(pool), len(fake_items), n or min(len(floor_pool), MOST))
+    if most < FEWEST_HELD_OUT:
+        raise DataError(
+            f"{real.name} and {fake.name} leave {most} items of each set to compare; at least "
+            f"{FEWEST_HELD_OUT} are needed"
+        )
+    # What is fitted to the real set is fitted to the reference alone: if it saw the floor too,
+    # the floor would be lower than any sample could score.
+    reference = np.sort(pool[:most])
+    extractors = _extractors(
+        real, real_items, names, reference, training, weights, resize, notebook.progress
+    )
+    n = most
+    if minutes is not None:
+        n = affordable(extractors, real_items[reference[:64]], minutes, most)
+    chosen = np.sort(pool[:n])
+    floor_rows = np.sort(floor_pool[:n])
+    generator = np.random.default_rng(seed)
+    fake_rows = np.sort(generator.permutation(len(fake_items))[:n])
+    sets = Sets(
+        fake=_tensor(fake_items[fake_rows]),
+        real=_tensor(real_items[chosen]),
+        floor=_tensor(real_items[floor_rows]) if len(floor_rows) == n else None,
+        train=None if trained_on is None else _tensor(trained_on[:MOST_TRAINING]),
+        real_labels=None if real.labels is None else _tensor(real.labels[chosen]),
+    )
+    base = {"split": split or "all", "reference": content_hash(sets.real)[:16], "size": n}
+    for place, extractor in enumerate(extractors):
+        measure_features(
+            notebook,
+            sets,
+            extractor,
+            base=base,
+            seed=seed,
+            cache_dir=cache_root(),
+            first=place == 0,
+            truth=real.truth,
+            class_names=real.class_names,
+        )
+    if real.kind == "images":
+        measure_pictures(notebook, sets, base=base, seed=seed)
+    return notebook.close({"real": real.name, "fake": fake.name, "seed": seed})
+
+
+def _loaded(source: Data | str | Path | NDArray[Any], split: bool = False) -> Data:
+    return source if isinstance(source, Data) else load_data(source, split=split)
+
+
+def _alike(real: Data, fake: Data) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The rows of both with the same number of channels.
+
+    Raises:
+        DataError: one holds points and the other images, or their sizes differ.
+    """
+    if real.kind != fake.kind:
+        raise DataError(
+            f"{real.name} holds {real.kind} and {fake.name} holds {fake.kind}; "
+            "give two sets of one kind"
+        )
+    if real.kind == "points":
+        if real.shape != fake.shape:
+            raise DataError(
+                f"{real.name} has points of {real.shape[0]} dimensions and {fake.name} of "
+                f"{fake.shape[0]}; they cannot be compared"
+            )
+        return real.array, fake.array
+    if real.shape[1:] != fake.shape[1:]:
+        sizes = [" x ".join(str(side) for side in data.shape[1:]) for data in (real, fake)]
+        raise DataError(
+            f"{real.name} has pictures of {sizes[0]} pixels and {fake.name} of {sizes[1]}; "
+            f"--size {real.shape[1]}x{real.shape[2]} brings both to one size"
+        )
+    if real.shape[0] == fake.shape[0]:
+        return real.array, fake.array
+    if {real.shape[0], fake.shape[0]} == {1, 3}:
+        grey_first = real.shape[0] == 1
+        return (
+            np.repeat(real.array, 3, axis=3) if grey_first else real.array,
+            fake.array if grey_first else np.repeat(fake.array, 3, axis=3),
+        )
+    raise DataError(
+        f"{real.name} has pictures of {real.shape[0]} channels and {fake.name} of "
+        f"{fake.shape[0]}; save both in one mode"
+    )
+
+
+def _names(real: Data, features: Sequence[str]) -> tuple[str, ...]:
+    if real.kind == "images":
+        return tuple(features) or DEFAULT_FEATURES
+    if features:
+        raise DataError(
+            f"{real.name} holds points, which are their own features; leave --features out"
+        )
+    return ()
+
+
+def _part(
+    real: Data, split: SplitName | None, seed: int, *, with_training: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows for the reference, for the floor (of a split) and for training a classifier."""
+    generator = np.random.default_rng(seed)
+    if split is not None:
+        if split == "train" and with_training:
+            raise DataError(
+                "a classifier is trained on the training split, so that split cannot be its "
+                "reference; give --split test, or --features pixels"
+            )
+        other: SplitName = "test" if split == "validation" else "validation"
+        return (
+            generator.permutation(real.splits[split]),
+            generator.permutation(real.splits[other]),
+            real.splits["train"],
+        )
+    rows = generator.permutation(len(real.array))
+    half = len(rows) // 2 if with_training else 0
+    return rows[half:], rows[:0], np.sort(rows[:half])
+
+
+def _extractors(
+    real: Data,
+    items: NDArray[Any],
+    names: Sequence[str],
+    reference: NDArray[np.int64],
+    training: NDArray[np.int64],
+    weights: str | Path | None,
+    resize: str,
+    progress: Progress,
+) -> list[Features]:
+    if real.kind == "points":
+        return [PointFeatures()]
+    with_training = "classifier" in names
+    return make_extractors(
+        names,
+        weights=weights,
+        reference=items[reference],
+        train=items[training] if with_training else None,
+        train_labels=None if real.labels is None or not with_training else real.labels[training],
+        num_classes=real.num_classes,
+        resize=resize,
+        cache_dir=cache_root(),
+        progress=progress,
+    )
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
