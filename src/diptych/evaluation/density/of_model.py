@@ -22,6 +22,7 @@ from diptych.models import VAE, Game
 
 __all__ = [
     "SETTINGS",
+    "SETTLINGS",
     "Effort",
     "Settings",
     "at_rest",
