@@ -11,6 +11,7 @@ import torch
 
 from diptych import load_data
 from diptych.data import Data
+from diptych.evaluation.density.of_model import SETTINGS, Settings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +24,17 @@ def apart_from_the_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         patch.delenv("DIPTYCH_DATA", raising=False)
         torch.set_num_threads(1)
         yield
+
+
+@pytest.fixture(autouse=True)
+def quick_likelihoods(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likelihoods are estimated on a few items, except where the estimates themselves are tested."""
+    if "density" not in request.path.parts:
+        few = Settings(
+            validation=2, images=2, simulated=2, chains=2, temperatures=5, leapfrogs=2, starts=2,
+            search=20, samples=20, sampled=4,
+        )  # fmt: skip
+        monkeypatch.setitem(SETTINGS, "quick", few)
 
 
 def discs(count: int = 200, size: int = 12) -> np.ndarray:
