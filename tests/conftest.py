@@ -28,7 +28,7 @@ def apart_from_the_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture(autouse=True)
 def quick_likelihoods(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Likelihoods are estimated on a few items, except where the estimates themselves are tested."""
+    """Likelihoods are estimated on a few items, except where the estimates are what is tested."""
     if "density" not in request.path.parts:
         few = Settings(
             validation=2, images=2, simulated=2, chains=2, temperatures=5, leapfrogs=2, starts=2,

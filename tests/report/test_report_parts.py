@@ -99,6 +99,41 @@ def test_floors_stand_once_when_they_agree_and_with_each_value_when_not():
     assert [cell.floor for cell in apart.cells] == ["1.50", "2.50"]
 
 
+def test_figures_of_unlike_protocols_are_not_ranked():
+    alike = [
+        named("f", name, value=value, floor=0, protocol="p")
+        for name, value in (("A", 1.0), ("B", 2.0))
+    ]
+    (row,) = figure_rows(members(*alike))
+    assert [cell.better for cell in row.cells] == [True, False]
+    unlike = [*alike[:1], named("f", "B", value=2.0, floor=0, protocol="q")]
+    (row,) = figure_rows(members(*unlike))
+    assert not any(cell.better for cell in row.cells)
+    assert "Measured under different protocols, so not ranked." in row.notes
+
+
+def test_figures_that_cannot_be_trusted_are_not_ranked_and_are_marked():
+    (row,) = figure_rows(
+        members(
+            named("f", "A", value=1.0, floor=0), named("f", "B", value=2.0, floor=0, trusted=False)
+        )
+    )
+    assert not any(cell.better for cell in row.cells)
+    assert [cell.trusted for cell in row.cells] == [True, False]
+
+
+def test_rows_stand_panel_by_panel_with_their_intervals():
+    one = {**named("f", "A", value=1.0, floor=0, panel="blur", low=0.5, high=1.5)}
+    one["figures"] += named("g", "A", value=3.0, floor=0, panel="copies")["figures"]
+    one["figures"] += named("h", "A", value=3.0, floor=0, panel="blur")["figures"]
+    rows = figure_rows(members(one))
+    assert [(row.name, row.panel) for row in rows] == [
+        ("f", "Blur"), ("h", "Blur"), ("g", "Copies"),
+    ]  # fmt: skip
+    assert rows[0].cells[0].interval == "0.50 … 1.50"
+    assert rows[1].cells[0].interval == ""
+
+
 def test_a_figure_that_only_one_member_has_leaves_the_others_blank():
     rows = figure_rows(members(made.vae_member(), made.gan_member()))
     assert [row.name for row in rows][-1] == "negative ELBO"
