@@ -14,6 +14,7 @@ from torch.distributions import Independent, Normal
 from diptych.data import FEWEST_HELD_OUT, Data, cache_root, load_data
 from diptych.errors import DataError, MissingData
 from diptych.evaluation.affordable import affordable
+from diptych.evaluation.density.elbo import negative_elbo_samples
 from diptych.evaluation.density.panel import Effort, density_panel
 from diptych.evaluation.extractors.features import Features, PointFeatures
 from diptych.evaluation.extractors.weights import load_weights
@@ -127,6 +128,9 @@ def evaluate(
     n = _count(data, n, extractors, minutes)
     sets = _sets(model, data, n, seed, cheap=extractors[0].name not in EXPENSIVE)
     base = {"split": "test", "reference": content_hash(sets.real)[:16], "size": n}
+    wants = notebook.selection.wants
+    posterior = _posterior(model, sets.real) if wants("collapse") else None
+    log_density = _log_density(model, data, sets, seed) if wants("copies") else None
     for place, extractor in enumerate(extractors):
         measure_features(
             notebook,
@@ -138,7 +142,8 @@ def evaluate(
             first=place == 0,
             truth=data.truth,
             class_names=data.class_names,
-            posterior=_posterior(model, sets.real),
+            posterior=posterior,
+            log_density=log_density,
         )
     if data.kind == "images":
         measure_pictures(notebook, sets, base=base, seed=seed)
@@ -221,6 +226,19 @@ def _posterior(model: Game, real: Tensor) -> tuple[Tensor, Tensor] | None:
             means.append(posterior.mean.cpu())
             log_variances.append(2.0 * posterior.base_dist.scale.log().cpu())
     return torch.cat(means), torch.cat(log_variances)
+
+
+def _log_density(model: Game, data: Data, sets: Sets, seed: int) -> tuple[Tensor, Tensor] | None:
+    """The ELBO of as many training as held-out items, (N,) each, of a model that has one."""
+    if not isinstance(model, VAE):
+        return None
+    training = torch.from_numpy(data.take("train", len(sets.real)))
+    held_out = sets.real[: len(training)]
+    first, second = (
+        -negative_elbo_samples(model, images_from_bytes(x) if model.is_image else x, seed=seed)
+        for x in (training, held_out)
+    )
+    return first, second
 
 
 def _measure_model(

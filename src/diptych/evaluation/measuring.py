@@ -75,6 +75,7 @@ def measure_features(
     truth: Mixture | None = None,
     class_names: tuple[str, ...] = (),
     posterior: tuple[Tensor, Tensor] | None = None,
+    log_density: tuple[Tensor, Tensor] | None = None,
 ) -> None:
     """Fidelity by one extractor, and collapse and copies by the first of them.
 
@@ -89,9 +90,13 @@ def measure_features(
         truth: the mixture the points come from, if it is known.
         class_names: of the classes that a classifier tells apart.
         posterior: means and log-variances (N, L) of q(z|x) for the reference, of a VAE.
+        log_density: log p(x) or a bound on it, of training items (M,) and of held-out ones (M,),
+            from a model that has one.
     """
     notebook.describe(extractor)
-    described = _described(notebook, sets, extractor, cache_dir, with_training=first)
+    wants = notebook.selection.wants
+    searched = first and (wants("collapse") or wants("copies"))
+    described = _described(notebook, sets, extractor, cache_dir, with_training=searched)
     logits = None
     if isinstance(extractor, ClassifierFeatures) and extractor.protocol["task"] == "labels":
         logits = sets.map(extractor.logits)
@@ -138,6 +143,7 @@ def measure_features(
             extractor=extractor,
             base=base,
             seed=seed,
+            log_density=log_density,
             progress=notebook.progress,
         ),
     )
