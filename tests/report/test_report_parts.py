@@ -112,6 +112,17 @@ def test_figures_of_unlike_protocols_are_not_ranked():
     assert "Measured under different protocols, so not ranked." in row.notes
 
 
+def test_figures_whose_intervals_overlap_are_not_ranked():
+    def row(low: float) -> list[bool]:
+        return marks(
+            named("f", "A", value=1.0, low=0.5, high=1.5),
+            named("f", "B", value=2.0, low=low, high=2.5),
+        )
+
+    assert row(1.4) == [False, False]
+    assert row(1.6) == [True, False]
+
+
 def test_figures_that_cannot_be_trusted_are_not_ranked_and_are_marked():
     (row,) = figure_rows(
         members(

@@ -69,7 +69,9 @@ def _figure_row(name: str, members: list[Member]) -> Row:
     figures = [next((f for f in m.figures if f.name == name), None) for m in members]
     present = [figure for figure in figures if figure is not None]
     alike = len({figure.protocol for figure in present}) == 1
-    decimals = decimals_for([v for figure in present for v in (figure.value, figure.floor)])
+    values = [v for figure in present for v in (figure.value, figure.floor) if v is not None]
+    counts = all(value == round(value) for value in values)
+    decimals = 0 if counts else decimals_for([*values])
     floors = [number(figure.floor, decimals) for figure in present]
     common = len(set(floors)) == 1
     best = _best(present) if alike else None
@@ -132,7 +134,8 @@ def _interval(figure: Figure, decimals: int) -> str:
 def _best(figures: list[Figure]) -> float | None:
     """The better value of a row, or None where nothing was compared or the best are equal.
 
-    Figures that are not to be trusted at their N are in no ranking, nor is what stands beside.
+    Figures that are not to be trusted at their N are in no ranking, nor is what stands beside, nor
+    are two whose intervals overlap.
     """
     if not all(figure.trusted for figure in figures):
         return None
@@ -149,7 +152,19 @@ def _best(figures: list[Figure]) -> float | None:
     )
     if len(ranked) < 2 or ranked[0][0] == ranked[1][0]:
         return None
-    return ranked[0][1]
+    best, second = (
+        next(figure for figure in figures if figure.value == value) for _, value in ranked[:2]
+    )
+    return None if _overlap(best, second) else best.value
+
+
+def _overlap(first: Figure, second: Figure) -> bool:
+    """Whether two intervals have a value in common; False where one of them is not known."""
+    ends = (first.low, first.high, second.low, second.high)
+    if any(end is None for end in ends):
+        return False
+    low, high, other_low, other_high = (float(end) for end in ends if end is not None)
+    return low <= other_high and other_low <= high
 
 
 def cost_rows(members: list[Member]) -> list[tuple[str, str, list[str]]]:
