@@ -69,9 +69,10 @@ def _figure_row(name: str, members: list[Member]) -> Row:
     figures = [next((f for f in m.figures if f.name == name), None) for m in members]
     present = [figure for figure in figures if figure is not None]
     alike = len({figure.protocol for figure in present}) == 1
-    values = [v for figure in present for v in (figure.value, figure.floor) if v is not None]
-    counts = all(value == round(value) for value in values)
-    decimals = 0 if counts else decimals_for([*values])
+    values = [v for figure in present for v in (figure.value, figure.floor)]
+    ends = [v for figure in present for v in (figure.low, figure.high)]
+    counts = all(v == round(v) for v in [*values, *ends] if v is not None)
+    decimals = 0 if counts else decimals_for(values)
     floors = [number(figure.floor, decimals) for figure in present]
     common = len(set(floors)) == 1
     best = _best(present) if alike else None
