@@ -97,6 +97,13 @@ def test_figures_of_different_protocols_are_neither_subtracted_nor_ranked():
     assert rank([other, FIGURE], force=True) == [1, 0]
 
 
+def test_what_cannot_be_trusted_is_not_ranked():
+    doubtful = replace(FIGURE, trusted=False, note="Too few.")
+    with pytest.raises(DataError, match=r"cannot be trusted here .* Too few\."):
+        rank([FIGURE, doubtful])
+    assert rank([FIGURE, doubtful], force=True) == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("better", "order"), [("lower", [1, 2, 0]), ("higher", [0, 2, 1]), ("closer", [2, 0, 1])]
 )

@@ -5,6 +5,7 @@ import pytest
 
 from diptych import evaluate_sets, load_data
 from diptych.errors import DataError
+from diptych.evaluation import measuring, two_sets
 from diptych.evaluation.extractors import choose
 from diptych.evaluation.extractors.classifier import train_classifier
 
@@ -36,6 +37,38 @@ def test_the_real_set_is_parted_and_nothing_is_used_twice():
     )
     assert with_classifier["fd-classifier"].n_real == 60
     assert with_classifier["fd-pixels"].n_real == 60
+
+
+def test_no_item_is_in_two_sets_and_rows_are_not_paired(monkeypatch):
+    numbered = np.zeros((250, 12, 12, 1), np.uint8)
+    numbered[:, 0, 0, 0] = np.arange(250)
+    seen = []
+    monkeypatch.setattr(
+        two_sets, "measure_features", lambda _, sets, *__, **___: seen.append(sets)
+    )
+    for features in (["pixels"], ["classifier"]):
+        evaluate_sets(numbered, numbered, features=features, metrics=FIDELITY)
+        real, floor, fake = (
+            set(items[:, 0, 0, 0].tolist())
+            for items in (seen[-1].real, seen[-1].floor, seen[-1].fake)
+        )
+        assert len(real) == len(floor) == len(fake)
+        assert not real & floor
+        # The same rows of both sets would be pairs, where one is the other in disguise.
+        share = len(real & fake) / len(real)
+        assert share == pytest.approx(len(real) / 250, abs=0.15)
+
+
+def test_copies_are_looked_for_everywhere_whatever_describes_the_images(monkeypatch):
+    monkeypatch.setattr(measuring, "EXPENSIVE", frozenset({"wavelets"}))
+    train, real = BLOBS[:160], BLOBS[160:]
+    result = evaluate_sets(
+        real, train[100:], train=train, features=["wavelets"], metrics=["copies", "fid"]
+    )
+    assert result["exact-duplicates"].value == 1.0
+    assert result["authenticity-pixels"].value == 0
+    assert result["fd-wavelets"].n_real == 40
+    assert [each["name"] for each in result.features] == ["wavelets", "pixels"]
 
 
 def test_more_than_half_leaves_no_floor():
@@ -72,6 +105,11 @@ def test_copies_are_looked_for_in_what_the_generator_was_trained_on():
     exact = next(figure for figure in copied.figures if "exact" in figure.key)
     assert exact.value == 1.0
     assert exact.floor == 0.0
+
+
+def test_a_reference_that_was_trained_on_is_refused():
+    with pytest.raises(DataError, match="also stand in --train"):
+        evaluate_sets(BLOBS, FLAT, train=BLOBS, features=["pixels"])
 
 
 def test_points_are_compared_without_features():

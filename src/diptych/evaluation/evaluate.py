@@ -24,7 +24,6 @@ from diptych.evaluation.latent.distances import Distance, pyramid_distance, squa
 from diptych.evaluation.latent.panel import latent_panel
 from diptych.evaluation.lpips import Lpips
 from diptych.evaluation.measuring import (
-    EXPENSIVE,
     all_metrics,
     make_extractors,
     measure_features,
@@ -35,6 +34,7 @@ from diptych.evaluation.reconstruction.panel import reconstruction_panel
 from diptych.evaluation.results import Evaluation, Notebook, read_evaluation
 from diptych.evaluation.selection import Selection
 from diptych.evaluation.sets import Progress, Sets, content_hash, silent
+from diptych.evaluation.streams import stream_seed
 from diptych.models import GAN, VAE, Game
 from diptych.models.game import random_stream
 from diptych.models.inversion import search_codes
@@ -52,7 +52,9 @@ MOST_TRAINING = 50_000
 FEWEST_TRAINING = 20
 """Training images without which there is no classifier."""
 RECONSTRUCTED = 64
-"""Held-out images whose reconstruction is measured; a GAN searches for each of them."""
+"""Held-out images whose reconstruction is measured where each code has to be searched for."""
+ENCODED = 1_000
+"""And where an encoder finds them."""
 
 
 def check_enough(data: Data) -> None:
@@ -126,25 +128,23 @@ def evaluate(
     model = run.model.eval()
     extractors = _extractors(data, features, weights, resize, notebook.progress)
     n = _count(data, n, extractors, minutes)
-    sets = _sets(model, data, n, seed, cheap=extractors[0].name not in EXPENSIVE)
+    sets = _sets(model, data, n, seed)
     base = {"split": "test", "reference": content_hash(sets.real)[:16], "size": n}
     wants = notebook.selection.wants
     posterior = _posterior(model, sets.real) if wants("collapse") else None
     log_density = _log_density(model, data, sets, seed) if wants("copies") else None
-    for place, extractor in enumerate(extractors):
-        measure_features(
-            notebook,
-            sets,
-            extractor,
-            base=base,
-            seed=seed,
-            cache_dir=cache_root(),
-            first=place == 0,
-            truth=data.truth,
-            class_names=data.class_names,
-            posterior=posterior,
-            log_density=log_density,
-        )
+    measure_features(
+        notebook,
+        sets,
+        extractors,
+        base=base,
+        seed=seed,
+        cache_dir=cache_root(),
+        truth=data.truth,
+        class_names=data.class_names,
+        posterior=posterior,
+        log_density=log_density,
+    )
     if data.kind == "images":
         measure_pictures(notebook, sets, base=base, seed=seed)
     _measure_model(notebook, run, data, sets, extractors[0], effort, base=base, seed=seed)
@@ -192,7 +192,7 @@ def _count(
     return affordable(extractors, data.take("test", 64), minutes, most)
 
 
-def _sets(model: Game, data: Data, n: int, seed: int, *, cheap: bool) -> Sets:
+def _sets(model: Game, data: Data, n: int, seed: int) -> Sets:
     """Samples, reference, floor and training items, as bytes or as points."""
 
     def items(array: NDArray[Any]) -> Tensor:
@@ -207,7 +207,7 @@ def _sets(model: Game, data: Data, n: int, seed: int, *, cheap: bool) -> Sets:
         else samples,
         real=items(data.take("test", n)),
         floor=items(data.take("validation", n)) if enough else None,
-        train=items(data.take("train", MOST_TRAINING if cheap else n)),
+        train=items(data.take("train", MOST_TRAINING)),
         real_labels=None if labels is None else items(labels),
     )
 
@@ -235,8 +235,12 @@ def _log_density(model: Game, data: Data, sets: Sets, seed: int) -> tuple[Tensor
     training = torch.from_numpy(data.take("train", len(sets.real)))
     held_out = sets.real[: len(training)]
     first, second = (
-        -negative_elbo_samples(model, images_from_bytes(x) if model.is_image else x, seed=seed)
-        for x in (training, held_out)
+        -negative_elbo_samples(
+            model,
+            images_from_bytes(items) if model.is_image else items,
+            seed=stream_seed(seed, f"membership/{whose}"),
+        )
+        for whose, items in (("members", training), ("strangers", held_out))
     )
     return first, second
 
@@ -346,7 +350,8 @@ def _reconstruction(
     progress: Progress,
 ) -> list[Figure]:
     """The reconstruction panel on images spread over the reference."""
-    shown = images[:: max(1, len(images) // RECONSTRUCTED)][:RECONSTRUCTED].to(model.device)
+    most = ENCODED if isinstance(model, VAE) else RECONSTRUCTED
+    shown = images[:: max(1, len(images) // most)][:most].to(model.device)
     errors = None
     if isinstance(model, GAN):
         with random_stream(seed):
@@ -377,6 +382,7 @@ def _subject(run: Run, seed: int) -> dict[str, Any]:
         "family": run.model.family,
         "images_seen": run.info["spent"]["images"],
         "steps": run.info["spent"]["steps"],
+        "data": run.info["data"]["fingerprint"],
         "seed": seed,
     }
 

@@ -219,11 +219,16 @@ def rank(figures: Sequence[Figure], *, force: bool = False) -> list[int]:
     """Return the places of the figures in the list, the best first; ties keep their order.
 
     Raises:
-        DataError: their protocols differ and ``force`` is not given, or the best is the closest
-            to a floor that is not known.
+        DataError: their protocols differ or one of them is not to be trusted, and ``force`` is not
+            given; or the best is the closest to a floor that is not known.
     """
     if not force:
         _refuse_mixture(figures)
+        if doubtful := [figure for figure in figures if not figure.trusted]:
+            raise DataError(
+                f"{doubtful[0].name} cannot be trusted here and is not ranked; measure more, "
+                f"or force it. {doubtful[0].note}".rstrip()
+            )
 
     def badness(figure: Figure) -> float:
         if figure.better == "closer":

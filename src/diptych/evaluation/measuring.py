@@ -1,6 +1,7 @@
 """The panels that need sets of items and no model: what a run and two folders have in common."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from diptych.evaluation.density.panel import METRICS as DENSITY
 from diptych.evaluation.extractors.choose import describe_cached, make_extractor
 from diptych.evaluation.extractors.classifier import ClassifierFeatures
 from diptych.evaluation.extractors.features import Features
+from diptych.evaluation.extractors.pixels import PixelFeatures
 from diptych.evaluation.factors.panel import METRICS as FACTORS
 from diptych.evaluation.fidelity.panel import METRICS as FIDELITY
 from diptych.evaluation.fidelity.panel import fidelity_panel
@@ -66,40 +68,85 @@ def make_extractors(
 def measure_features(
     notebook: Notebook,
     sets: Sets,
-    extractor: Features,
+    extractors: Sequence[Features],
     *,
     base: Mapping[str, Any],
     seed: int,
     cache_dir: Path,
-    first: bool,
     truth: Mixture | None = None,
     class_names: tuple[str, ...] = (),
     posterior: tuple[Tensor, Tensor] | None = None,
     log_density: tuple[Tensor, Tensor] | None = None,
 ) -> None:
-    """Fidelity by one extractor, and collapse and copies by the first of them.
+    """Fidelity by every extractor, and collapse and copies by the first that is cheap.
+
+    Copies have to be looked for among all training items: an extractor that would take hours for
+    these is replaced there by whitened pixels.
 
     Args:
         notebook: where the figures go.
         sets: images uint8 (N, H, W, C) or points (N, D).
-        extractor: what describes them.
+        extractors: what describes them.
         base: what all protocols share.
         seed: of everything random.
         cache_dir: where features of real sets are kept.
-        first: whether this is the first extractor: collapse and copies are measured once.
         truth: the mixture the points come from, if it is known.
         class_names: of the classes that a classifier tells apart.
         posterior: means and log-variances (N, L) of q(z|x) for the reference, of a VAE.
         log_density: log p(x) or a bound on it, of training items (M,) and of held-out ones (M,),
             from a model that has one.
     """
-    notebook.describe(extractor)
-    wants = notebook.selection.wants
-    searched = first and (wants("collapse") or wants("copies"))
-    described = _described(notebook, sets, extractor, cache_dir, with_training=searched)
-    logits = None
-    if isinstance(extractor, ClassifierFeatures) and extractor.protocol["task"] == "labels":
-        logits = sets.map(extractor.logits)
+    for extractor in extractors:
+        notebook.describe(extractor)
+        if notebook.selection.wants("fidelity"):
+            _measure_fidelity(notebook, sets, extractor, base, seed, cache_dir, truth)
+    if not (notebook.selection.wants("collapse") or notebook.selection.wants("copies")):
+        return
+    cheap = [extractor for extractor in extractors if extractor.name not in EXPENSIVE]
+    searcher = cheap[0] if cheap else PixelFeatures(sets.real)
+    if not cheap:
+        notebook.describe(searcher)
+    described = _described(notebook, sets, searcher, cache_dir, with_training=True)
+    notebook.measure(
+        "collapse",
+        lambda: collapse_panel(
+            sets,
+            described=described,
+            extractor=searcher,
+            base=base,
+            seed=seed,
+            truth=truth,
+            logits=_logits(sets, searcher),
+            class_names=class_names,
+            posterior=posterior,
+            progress=notebook.progress,
+        ),
+    )
+    notebook.measure(
+        "copies",
+        lambda: copies_panel(
+            sets,
+            described=described,
+            extractor=searcher,
+            base=base,
+            seed=seed,
+            log_density=log_density,
+            progress=notebook.progress,
+        ),
+    )
+
+
+def _measure_fidelity(
+    notebook: Notebook,
+    sets: Sets,
+    extractor: Features,
+    base: Mapping[str, Any],
+    seed: int,
+    cache_dir: Path,
+    truth: Mixture | None,
+) -> None:
+    described = _described(notebook, sets, extractor, cache_dir, with_training=False)
+    logits = _logits(sets, extractor)
     wanted = notebook.selection.within("fidelity")
     if truth is not None:
         # A Gaussian says nothing of a mixture whose modes are counted one by one.
@@ -118,35 +165,13 @@ def measure_features(
             progress=notebook.progress,
         ),
     )
-    if not first:
-        return
-    notebook.measure(
-        "collapse",
-        lambda: collapse_panel(
-            sets,
-            described=described,
-            extractor=extractor,
-            base=base,
-            seed=seed,
-            truth=truth,
-            logits=logits,
-            class_names=class_names,
-            posterior=posterior,
-            progress=notebook.progress,
-        ),
-    )
-    notebook.measure(
-        "copies",
-        lambda: copies_panel(
-            sets,
-            described=described,
-            extractor=extractor,
-            base=base,
-            seed=seed,
-            log_density=log_density,
-            progress=notebook.progress,
-        ),
-    )
+
+
+def _logits(sets: Sets, extractor: Features) -> Sets | None:
+    """Logits of samples, reference and floor, of a classifier that was trained on labels."""
+    if isinstance(extractor, ClassifierFeatures) and extractor.protocol["task"] == "labels":
+        return replace(sets, train=None).map(extractor.logits)
+    return None
 
 
 def measure_pictures(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diptych.data import FEWEST_HELD_OUT, Data, SplitName, cache_root, load_data
+from diptych.data.splits import row_digests
 from diptych.errors import DataError
 from diptych.evaluation.affordable import affordable
 from diptych.evaluation.extractors.features import Features, PointFeatures
@@ -22,6 +23,7 @@ from diptych.evaluation.measuring import (
 from diptych.evaluation.results import Evaluation, Notebook
 from diptych.evaluation.selection import Selection
 from diptych.evaluation.sets import Progress, Sets, content_hash, silent
+from diptych.evaluation.streams import stream_seed
 
 __all__ = ["evaluate_sets"]
 
@@ -29,6 +31,8 @@ MOST = 5_000
 """Items of each set at the most, if nothing else is asked for."""
 MOST_TRAINING = 50_000
 """Training items among which copies are looked for."""
+OVERLAP = 0.05
+"""Share of the reference among what was trained on from which on copies cannot be judged."""
 DEFAULT_FEATURES = ("classifier", "pixels")
 
 
@@ -106,28 +110,33 @@ def evaluate_sets(
         n = affordable(extractors, real_items[reference[:64]], minutes, most)
     chosen = np.sort(pool[:n])
     floor_rows = np.sort(floor_pool[:n])
-    generator = np.random.default_rng(seed)
+    # A stream of its own: the same rows of both sets would be pairs where a set of edited or
+    # reconstructed pictures lies in the order of its originals.
+    generator = np.random.default_rng(stream_seed(seed, "sets/fake"))
     fake_rows = np.sort(generator.permutation(len(fake_items))[:n])
     sets = Sets(
         fake=_tensor(fake_items[fake_rows]),
         real=_tensor(real_items[chosen]),
         floor=_tensor(real_items[floor_rows]) if len(floor_rows) == n else None,
-        train=None if trained_on is None else _tensor(trained_on[:MOST_TRAINING]),
+        train=None if trained_on is None else _tensor(_spread(trained_on)),
         real_labels=None if real.labels is None else _tensor(real.labels[chosen]),
     )
-    base = {"split": split or "all", "reference": content_hash(sets.real)[:16], "size": n}
-    for place, extractor in enumerate(extractors):
-        measure_features(
-            notebook,
-            sets,
-            extractor,
-            base=base,
-            seed=seed,
-            cache_dir=cache_root(),
-            first=place == 0,
-            truth=real.truth,
-            class_names=real.class_names,
+    if trained_on is not None and (share := _shared(real_items[chosen], trained_on)) > OVERLAP:
+        raise DataError(
+            f"{share:.0%} of the reference from {real.name} also stand in --train, so copies "
+            "could not be told from it; give images as --real that nothing was trained on"
         )
+    base = {"split": split or "all", "reference": content_hash(sets.real)[:16], "size": n}
+    measure_features(
+        notebook,
+        sets,
+        extractors,
+        base=base,
+        seed=seed,
+        cache_dir=cache_root(),
+        truth=real.truth,
+        class_names=real.class_names,
+    )
     if real.kind == "images":
         measure_pictures(notebook, sets, base=base, seed=seed)
     return notebook.close({"real": real.name, "fake": fake.name, "seed": seed})
@@ -189,7 +198,7 @@ def _part(
     real: Data, split: SplitName | None, seed: int, *, with_training: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Rows for the reference, for the floor (of a split) and for training a classifier."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(stream_seed(seed, "sets/real"))
     if split is not None:
         if split == "train" and with_training:
             raise DataError(
@@ -231,6 +240,19 @@ def _extractors(
         cache_dir=cache_root(),
         progress=progress,
     )
+
+
+def _shared(items: NDArray[Any], others: NDArray[Any]) -> float:
+    """The share of items of which an exact copy is among the others."""
+    known = set(row_digests(others))
+    return sum(digest in known for digest in row_digests(items)) / len(items)
+
+
+def _spread(items: NDArray[Any]) -> NDArray[Any]:
+    """All items, or as many as copies are looked for in, spread evenly: folders are sorted."""
+    if len(items) <= MOST_TRAINING:
+        return items
+    return items[np.arange(MOST_TRAINING) * len(items) // MOST_TRAINING]
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

@@ -112,6 +112,36 @@ def test_noise_that_makes_up_for_blur_is_found_out():
     assert "Noise adds to it" in figure.note
 
 
+def test_noise_over_blur_is_found_out_where_real_images_are_rich_in_texture():
+    generator = torch.Generator().manual_seed(0)
+    frequencies = torch.fft.fftfreq(32)
+    radius = (frequencies[:, None].square() + frequencies.square()).sqrt().clamp(min=1 / 32)
+
+    def textures(n):
+        waves = torch.fft.fft2(torch.randn(n, 32, 32, generator=generator)) / radius
+        fields = torch.fft.ifft2(waves).real
+        return 128 + 40 * fields / fields.std()
+
+    def saved(fields):
+        return fields.round().clamp(0, 255).to(torch.uint8)[..., None]
+
+    real, floor, fake = textures(200), textures(200), textures(200)
+    blurred = F.avg_pool2d(fake[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
+    missing = float(sharpness_ratio(saved(blurred), saved(real)))
+    assert missing < 0.2
+    for sigma in range(10, 30):
+        disguised = blurred + sigma * torch.randn(blurred.shape, generator=generator)
+        if sharpness_ratio(saved(disguised), saved(real)) > 0.95:
+            break
+    figures = {
+        f.key: f for f in blur_panel(Sets(saved(disguised), saved(real), saved(floor)), base={})
+    }
+    assert 0.9 < figures["sharpness-ratio"].value < 1.2
+    assert not figures["sharpness-ratio"].trusted
+    honest = {f.key: f for f in blur_panel(Sets(saved(fake), saved(real), saved(floor)), base={})}
+    assert honest["sharpness-ratio"].trusted
+
+
 def test_noise_that_the_real_images_have_too_is_no_reproach():
     figures = panel(noisy(FAKE, 8), noisy(REAL, 8, seed=5), noisy(FLOOR, 8, seed=6))
     assert figures["sharpness-ratio"].trusted

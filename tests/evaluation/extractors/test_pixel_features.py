@@ -62,7 +62,6 @@ def test_larger_images_are_averaged_down():
     small = images(100, 32)
     large = small.repeat(2, 1).repeat(2, 2)
     one, two = PixelFeatures(small), PixelFeatures(large)
-    assert one.protocol["transform"] == two.protocol["transform"]
     assert torch.equal(one.features(small), two.features(large))
 
 
@@ -81,11 +80,11 @@ def test_real_bytes_and_generated_floats_take_one_path():
     assert torch.equal(extractor.features(reference), extractor.features(floats + 0.3 / 255))
 
 
-def test_the_protocol_names_the_fitted_transform():
+def test_the_protocol_names_the_images_it_was_fitted_on_and_no_last_bits():
     one, same, other = (PixelFeatures(images(50, seed=seed)).protocol for seed in (0, 0, 1))
     assert one == same
-    assert one["transform"] != other["transform"]
-    assert {**one, "transform": ""} == {**other, "transform": ""}
+    assert one["fitted_on"] != other["fitted_on"]
+    assert {**one, "fitted_on": ""} == {**other, "fitted_on": ""}
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,9 @@ def test_everything_is_there_in_order_with_its_floor(whole):
 
 def test_every_figure_has_an_interval_around_it_and_its_method(whole):
     for figure in whole.values():
+        if figure.key == "class-coverage-coordinates":
+            assert figure.low is None  # the least of many has no interval of one
+            continue
         assert figure.low <= figure.value <= figure.high
         assert figure.interval
 

@@ -46,6 +46,10 @@ SMALLEST = 3
 """Pixels a side without which there is no neighbourhood to be sharp in."""
 FEWEST = 20
 """Images of each set without which a median or a mean spectrum says little."""
+ALIKE = 1.25
+"""Sharpness ratios from 1/1.25 to 1.25 say that images are about as sharp as real ones."""
+UNLIKE = 1.0
+"""Decibels between spectra of images that are as sharp as each other, and are not alike."""
 MOSTLY_NOISE = 0.25
 """Share of the sharpness from which on noise is more than a blemish of the number."""
 SOME_NOISE = 0.05
@@ -129,7 +133,7 @@ def blur_panel(
     assert real is not None
     progress("measuring blur", len(given), len(given))
     floors = {} if floor is None else _values(floor, real)
-    noisy = _noise_warning(fake, real)
+    noisy = _noise_warning(fake, real) or _spectrum_warning(_values(fake, real), floors)
     figures = []
     for key, statistic in _statistics(fake, real).items():
         estimate = _estimate(key, statistic, fake, real, seed)
@@ -232,6 +236,24 @@ def _noise_warning(fake: _Measured, real: _Measured) -> str:
         f"{what}: {share:.0%} of the sharpness is noise beyond that of the real images (sigma "
         f"{level:.3g} against {usual:.3g} grey levels); without it the ratio is about "
         f"{without:.2f}."
+    )
+
+
+def _spectrum_warning(values: dict[str, float], floors: dict[str, float]) -> str:
+    """A sentence where the sharpness agrees and the spectrum does not, else nothing.
+
+    Noise over blur can have the real images' sharpness, and where these are rich in texture its
+    amount does not stand out either; but noise is flat, and real detail is not.
+    """
+    ratio, distance = values.get("sharpness-ratio"), values.get("spectral-distance")
+    if ratio is None or distance is None:
+        return ""
+    usual = floors.get("spectral-distance", 0.0)
+    if not (1 / ALIKE < ratio < ALIKE and distance > max(UNLIKE, 3 * usual)):
+        return ""
+    return (
+        f"The sharpness is about that of real images, but the spectrum is {distance:.2g} dB from "
+        "theirs: noise may stand in for detail."
     )
 
 

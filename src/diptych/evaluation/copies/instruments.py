@@ -87,7 +87,7 @@ class FeatureInstruments:
         self.settings: dict[str, dict[str, Any]] = {
             "copying-ct": {"cells": cells, "fewest": FEWEST, "fit_on": FIT_CELLS, "seed": seed},
             "likelihood-gap": {**members, "bandwidth": "one, on train and held-out"},
-            "nearest-ratio-share": {"level": LEVEL, "threshold": self.threshold},
+            "nearest-ratio-share": {"level": LEVEL},
             "membership-auc": members,
             "membership-tpr": {**members, "false": FALSE},
         }

@@ -121,6 +121,9 @@ def copies_panel(
         "train": content_hash(sets.train)[:16],
     }
     settings = by_features.settings | by_items.settings
+    if log_density is not None:
+        scores = {"score": "log-density or bound", "items": len(log_density[0]), "seed": seed}
+        settings |= dict.fromkeys(DENSITY, scores)
     figures = []
     for key, metric in METRICS.items():
         estimate = of_features.get(key, of_items.get(key))
@@ -133,7 +136,8 @@ def copies_panel(
         if floor is not None and ceiling is not None and _overlap(floor, ceiling):
             blind = "Blind here: even planted copies do not stand out from unseen real items."
             estimate = replace(estimate, note=f"{estimate.note} {blind}".strip(), trusted=False)
-        n_fake = None if key in DENSITY else len(sets.fake)
+        by_density = log_density is not None and key in DENSITY
+        n_fake = None if by_density else len(sets.fake)
         figures.append(
             Figure.of(
                 metric,
@@ -149,7 +153,7 @@ def copies_panel(
                         **({"features": extractor.protocol} if key in of_features else {}),
                     }
                 ),
-                n_real=len(sets.real),
+                n_real=len(log_density[1]) if log_density and by_density else len(sets.real),
                 n_fake=n_fake,
                 note="" if ceiling is None else f"Ceiling: {len(rows)} planted training items.",
                 extractor=extractor.name if key in of_features else "",

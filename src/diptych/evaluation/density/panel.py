@@ -29,6 +29,7 @@ from diptych.evaluation.density.of_model import (
 from diptych.evaluation.figure import Figure, Metric
 from diptych.evaluation.protocol import Protocol
 from diptych.evaluation.sets import Progress, silent
+from diptych.evaluation.streams import stream_seed
 from diptych.models import VAE, Game
 
 __all__ = ["METRICS", "Effort", "density_curve", "density_panel"]
@@ -174,7 +175,7 @@ def _bounds(
     if model.is_image:
         continuous = model.likelihood.density_on_unit_interval
         if continuous:
-            noisy = dequantized(images, seed=seed)
+            noisy = dequantized(images, seed=stream_seed(seed, "density/dequantization"))
             nats = negative_elbo_samples(model, noisy, seed=seed)
             note = "A bound, on bytes after uniform dequantization; 8 is knowing nothing."
         else:
@@ -259,7 +260,7 @@ def _gaussian_ais(
         "likelihood": "Gaussian around the decoder's mean, sigma fitted on validation items",
     }
     if model.is_image:
-        some = dequantized(some, seed=seed)
+        some = dequantized(some, seed=stream_seed(seed, "density/dequantization"))
         parts["dequantization"] = "uniform"
     decode = gaussian_observation(model.decode_mean, curve.sigma)
     measured = both_bounds(model, decode, some, seed, settings, progress)

@@ -20,9 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diptych.errors import DataError
-from diptych.evaluation.extractors.hashing import tensors_hash
 from diptych.evaluation.quantise import Images, to_bytes
-from diptych.evaluation.sets import Progress, silent
+from diptych.evaluation.sets import Progress, content_hash, silent
 
 __all__ = ["PixelFeatures"]
 
@@ -62,6 +61,7 @@ class PixelFeatures:
         self._shape = tuple(pixels.shape[1:])
         if len(pixels) > MOST_FITTED:
             pixels = pixels[torch.arange(MOST_FITTED) * len(pixels) // MOST_FITTED]
+        self._fitted_on = content_hash(pixels)
         vectors = torch.cat([_small(part) for part in torch.split(pixels, BATCH)]).double()
         mean = vectors.mean(0)
         values, directions = _principal(vectors - mean)
@@ -76,13 +76,16 @@ class PixelFeatures:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Size, components, shrinkage and a hash of the fitted transform."""
+        """Size, components, shrinkage and a hash of the images the whitening was fitted on.
+
+        Not of the transform: eigenvectors differ in their last bits with the number of threads.
+        """
         return {
             "extractor": self.name,
             "longest_side": LONGEST_SIDE,
             "components": self._transform.shape[1],
             "shrinkage": SHRINKAGE,
-            "transform": tensors_hash({"mean": self._mean, "transform": self._transform}),
+            "fitted_on": self._fitted_on,
         }
 
     def features(self, images: Images, /, *, progress: Progress = silent) -> Tensor:

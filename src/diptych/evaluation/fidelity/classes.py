@@ -5,7 +5,7 @@ A mean over all classes hides a class that was dropped, and the smaller it is th
 Source: coverage of Naeem et al. 2020, arXiv:2002.09797, restricted to the items of a class.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -63,4 +63,5 @@ def class_coverage(covered: Tensor, labels: Tensor) -> ClassCoverage:
     note = f"Class {worst} of {len(by_class)}, {count} real items" + (
         f": fewer than {FEWEST_ITEMS}, too few to tell." if few else "."
     )
-    return ClassCoverage(by_class, replace(by_class[worst], note=note, trusted=not few))
+    # The interval of one class is not that of the least of many.
+    return ClassCoverage(by_class, Estimate(by_class[worst].value, note=note, trusted=not few))

@@ -60,6 +60,8 @@ STANDARD = {
 FEWEST = K_OPEN + 1
 COARSE = 1000
 """Items below which neighbour balls are coarse."""
+FEW = 200
+"""Items below which they say too little to be trusted."""
 
 
 def fidelity_panel(
@@ -148,7 +150,7 @@ def fidelity_panel(
     return [
         Figure.of(
             _metric(key, extractor.fid_name),
-            estimates[key],
+            _believed(key, estimates[key], described),
             protocol=protocols[key],
             floor=floors.get(key),
             n_real=None if key in ("vendi", "is-like") else len(real),
@@ -224,6 +226,15 @@ def _settings(key: str, reference: Reference, seed: int) -> dict[str, Any]:
         "is-like": {"splits": 1},
     }
     return settings[key]
+
+
+def _believed(key: str, estimate: Estimate, described: Sets) -> Estimate:
+    """The estimate, not to be trusted where there are too few items for it."""
+    n, width = min(len(described.real), len(described.fake)), described.real.shape[1]
+    few = (key in ("fd", "vendi") and n < 2 * width) or (
+        key in ALIASES["prdc"] | {"one-nn"} and n < FEW
+    )
+    return replace(estimate, trusted=False) if few else estimate
 
 
 def _note(key: str, described: Sets) -> str:
