@@ -177,6 +177,56 @@ def test_version(diptych) -> None:
     assert diptych("--version").out == f"diptych {__version__}\n"
 
 
+def test_no_evaluation_is_ever_lost(diptych, run_copy) -> None:
+    def kept() -> dict:
+        return json.loads((run_copy / "evaluation.json").read_text())["metrics"]
+
+    small = ("-n", 10, "--features", "pixels")
+    assert diptych("evaluate", run_copy, *small, "--metrics", "fid").code == 0
+    assert diptych("evaluate", run_copy, *small, "--metrics", "blur").code == 0
+    assert {"fd-pixels", "sharpness-ratio"} <= kept().keys()  # of one state of the run: together
+    first = (run_copy / "evaluation.json").read_text()
+    assert diptych("evaluate", run_copy, *small, "--metrics", "fid", "--seed", 1).code == 0
+    assert kept().keys() == {"fd-pixels"}
+    assert (run_copy / "evaluation-1.json").read_text() == first
+    (run_copy / "evaluation.json").write_text("{")
+    assert diptych("evaluate", run_copy, *small, "--metrics", "fid").code == 0
+    assert (run_copy / "evaluation-2.json").read_text() == "{"
+    ended = diptych("evaluate", run_copy, *small, "--metrics", "factors")
+    assert ended.code == 2
+    assert "nothing that was asked for" in ended.err
+    assert kept().keys() == {"fd-pixels"}
+
+
+def test_diff(diptych, run_copy, tmp_path) -> None:
+    alone = ("--features", "pixels", "--metrics", "fid,blur", "--json")
+    for name, n in (("a", 10), ("b", 10), ("c", 12)):
+        (tmp_path / name).write_text(diptych("evaluate", run_copy, "-n", n, *alone).out)
+    ended = diptych("diff", "a", "b")
+    assert (ended.code, ended.err) == (0, "")
+    assert "refused" not in ended.out
+    ended = diptych("diff", "a", "c")
+    assert ended.code == 2
+    assert "size: 10 against 12" in ended.err
+    ended = diptych("diff", "a", "c", "--force", "--json")
+    assert not any(entry["same_protocol"] for entry in json.loads(ended.out).values())
+    ended = diptych("diff", "a", "nowhere")
+    assert ended.code == 2
+    assert "nowhere has no evaluation" in ended.err
+
+
+def test_two_sets_of_images(diptych, disc_file) -> None:
+    ended = diptych(
+        "evaluate", "--real", disc_file, "--fake", disc_file, "--features", "pixels",
+        "--metrics", "fid,prdc", "--json",
+    )  # fmt: skip
+    result = json.loads(ended.out)
+    assert result["metrics"]["fd-pixels"]["n_fake"] == 100
+    assert "exact copies" in result["remarks"][0]
+    for arguments in ((), ("--real", disc_file), ("run", "--real", disc_file)):
+        assert diptych("evaluate", *arguments).code == 2
+
+
 def test_points_from_end_to_end(diptych) -> None:
     ended = diptych(
         "train", "vae-mlp", "--data", "ring", "--images", 256, "--out", "points", "--json",

@@ -43,6 +43,19 @@ def test_no_field_may_be_missing_or_unknown():
         Figure.from_json(record, protocols)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("value", None), ("value", True), ("value", 10**400), ("value", "1"), ("floor", "x"),
+        ("name", 5), ("trusted", "no"), ("n_real", -1e305),
+    ],
+)  # fmt: skip
+def test_what_was_edited_into_no_figure_is_one_sentence(field, value):
+    protocols = {PROTOCOL.fingerprint: dict(PROTOCOL.parts)}
+    with pytest.raises(DataError, match=f"{field}|trusted or not"):
+        Figure.from_json({**FIGURE.to_json(), field: value}, protocols)
+
+
 def test_a_protocol_that_was_changed_by_hand_is_found_out():
     with pytest.raises(DataError, match="missing or was changed"):
         Figure.from_json(FIGURE.to_json(), {PROTOCOL.fingerprint: {"metric": "fd", "n": 11}})

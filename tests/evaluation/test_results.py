@@ -45,7 +45,7 @@ def test_nothing_chosen_is_everything():
 def test_an_unknown_metric_is_refused_with_a_hint():
     with pytest.raises(DataError, match="did you mean precision"):
         Selection.of(["precison"], METRICS)
-    with pytest.raises(DataError, match="known are fidelity, collapse"):
+    with pytest.raises(DataError, match="the panels are fidelity, collapse"):
         Selection.of(["zzzzzz"], METRICS)
 
 
@@ -84,10 +84,20 @@ def test_figures_come_in_the_order_of_the_panels():
     assert notebook.close({}).keys() == ["recall", "fd", "sharpness"]
 
 
+def test_what_was_asked_for_and_gives_nothing_is_told():
+    notebook = Notebook(Selection.of(["blur", "fid"], METRICS))
+    notebook.measure("fidelity", lambda: [figure(METRICS[0])])
+    notebook.measure("blur", list)
+    assert "nothing of it applies" in notebook.close({}).skipped["blur"]
+    with pytest.raises(DataError, match="nothing that was asked for could be measured"):
+        Notebook(Selection.of(["blur"], METRICS)).close({})
+
+
 def test_what_was_not_asked_for_is_not_measured():
     notebook = Notebook(Selection.of(["blur"], METRICS))
     notebook.measure("fidelity", lambda: pytest.fail("it was not asked for"))
     notebook.skip("fidelity", "nobody asked")
+    notebook.measure("blur", lambda: [figure(METRICS[-1])])
     assert notebook.close({}).skipped == {}
 
 
@@ -104,6 +114,7 @@ def test_earlier_figures_of_the_same_subject_are_kept():
     [
         ("{", "cannot be read as JSON"),
         ("[]", "is not an evaluation"),
+        ("[" * 100_000, "cannot be read as JSON"),
         ('{"schema": 1}', "has schema 1"),
         ('{"schema": 2}', "is damaged"),
         ('{"schema": 2, "metrics": 3, "protocols": {}, "subject": {}}', "is damaged"),

@@ -47,7 +47,8 @@ def test_no_item_is_in_two_sets_and_rows_are_not_paired(monkeypatch):
         two_sets, "measure_features", lambda _, sets, *__, **___: seen.append(sets)
     )
     for features in (["pixels"], ["classifier"]):
-        evaluate_sets(numbered, numbered, features=features, metrics=FIDELITY)
+        with pytest.raises(DataError, match="nothing that was asked for"):
+            evaluate_sets(numbered, numbered, features=features, metrics=FIDELITY)
         real, floor, fake = (
             set(items[:, 0, 0, 0].tolist())
             for items in (seen[-1].real, seen[-1].floor, seen[-1].fake)
@@ -77,6 +78,9 @@ def test_more_than_half_leaves_no_floor():
     more = evaluate_sets(BLOBS, BLOBS, n=200, features=["pixels"], metrics=FIDELITY)
     assert more["fd-pixels"].n_real == 200
     assert more["fd-pixels"].floor is None
+    assert any("No floors" in remark for remark in more.remarks)
+    assert any("exact copies" in remark for remark in more.remarks)  # the set against itself
+    assert not whole.remarks
 
 
 def test_a_split_is_the_reference_when_it_is_asked_for():
@@ -98,8 +102,8 @@ def test_grey_beside_colour_is_repeated():
 
 def test_copies_are_looked_for_in_what_the_generator_was_trained_on():
     train, real = BLOBS[:120], BLOBS[120:]
-    without = evaluate_sets(real, FLAT, features=["pixels"], metrics=["copies"])
-    assert without.figures == ()
+    with pytest.raises(DataError, match="nothing that was asked for could be measured"):
+        evaluate_sets(real, FLAT, features=["pixels"], metrics=["copies"])
     copied = evaluate_sets(real, train, train=train, features=["pixels"], metrics=["copies"])
     assert copied.figures
     exact = next(figure for figure in copied.figures if "exact" in figure.key)
@@ -110,6 +114,42 @@ def test_copies_are_looked_for_in_what_the_generator_was_trained_on():
 def test_a_reference_that_was_trained_on_is_refused():
     with pytest.raises(DataError, match="also stand in --train"):
         evaluate_sets(BLOBS, FLAT, train=BLOBS, features=["pixels"])
+
+
+def test_a_third_set_is_brought_to_the_same_channels_or_refused():
+    colour = np.repeat(BLOBS, 3, axis=3)
+    result = evaluate_sets(
+        colour[:120], FLAT, train=BLOBS[120:], features=["pixels"], metrics=["copies"]
+    )
+    assert result["exact-duplicates"].value == 0
+    with pytest.raises(DataError, match="bring all three to one size"):
+        evaluate_sets(BLOBS[:120], FLAT, train=colour[120:], features=["pixels"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"split": "foo"}, "must be one of train, validation, test"),
+        ({"n": 0}, "at least 6"),
+        ({"n": 50.5}, "whole number"),
+        ({"resize": "foo"}, "must be one of tf1, torch, pil"),
+        ({"features": "pixel"}, "Did you mean pixels"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_sentence(settings, message):
+    with pytest.raises(DataError, match=message):
+        evaluate_sets(BLOBS, FLAT, **{"features": ["pixels"], **settings})
+
+
+def test_images_of_nothing_do_not_look_perfect():
+    black = evaluate_sets(BLOBS, np.zeros_like(FLAT), features=["pixels"], metrics=["prdc"])
+    assert black["coverage-pixels"].value < 0.5 * black["coverage-pixels"].floor
+
+
+def test_a_cache_that_cannot_be_written_costs_no_result(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DIPTYCH_CACHE", str(tmp_path / "file"))
+    assert evaluate_sets(BLOBS, FLAT, features=["pixels"], metrics=["fid"]).figures
 
 
 def test_points_are_compared_without_features():

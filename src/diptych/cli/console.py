@@ -90,13 +90,13 @@ def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
     table.add_column("")
     table.add_column("figure")
     for title in columns:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", overflow="fold")
     if single:
-        table.add_column("95 % interval", justify="right")
-    table.add_column("floor", justify="right")
+        table.add_column("95 % interval", justify="right", overflow="fold")
+    table.add_column("floor", justify="right", overflow="fold")
     if single:
-        table.add_column("ceiling", justify="right")
-    table.add_column("N", justify="right")
+        table.add_column("ceiling", justify="right", overflow="fold")
+    table.add_column("N", justify="right", overflow="fold")
     rows: dict[str, dict[str, Figure]] = {}
     for title, figures in columns.items():
         for figure in figures:
@@ -147,6 +147,8 @@ def print_evaluation(title: str, result: "Evaluation", *, every_note: bool) -> N
         stdout.print(f"{'' if figure.trusted else '(?) '}{figure.name}: {figure.note}")
     stdout.print()
     stdout.print("↓ lower is better, ↑ higher, ≈ as the floor; floor: real against real")
+    for remark in result.remarks:
+        stdout.print(remark)
     for panel, reason in result.skipped.items():
         stdout.print(f"{_PANELS[panel]} was left out: {reason}")
     for extractor in result.features:

@@ -82,7 +82,7 @@ def evaluate(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", help="The weights of the features: a file, or a folder."),
+        typer.Option("--weights", help="Weights: a file; for dinov2 and clip a folder."),
     ] = None,
     resize: Annotated[
         Resize, typer.Option("--resize", help="To Inception's size; tf1 is the standard FID.")

@@ -59,7 +59,7 @@ def list_files(json: JsonOutput = False) -> None:
     if found:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("network", "from", "size", "weights", "file"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         for file in found:
             state = "unreadable" if not file.identity else "other" if file.warning else "published"
             table.add_row(

@@ -1,5 +1,6 @@
 """`evaluate`: a run, its held-out data, and every instrument that applies."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from diptych.evaluation.latent.panel import latent_panel
 from diptych.evaluation.lpips import Lpips
 from diptych.evaluation.measuring import (
     all_metrics,
+    check_count,
     make_extractors,
     measure_features,
     measure_pictures,
@@ -122,13 +124,16 @@ def evaluate(
         data = data_of(run)
     elif not isinstance(data, Data):
         data = load_data(data)
-    if n is not None and n < FEWEST_HELD_OUT:
-        raise DataError(f"--n is {n}; the figures need at least {FEWEST_HELD_OUT} of each set")
+    check_count(n)
     check_enough(data)
     model = run.model.eval()
     extractors = _extractors(data, features, weights, resize, notebook.progress)
     n = _count(data, n, extractors, minutes)
     sets = _sets(model, data, n, seed)
+    if sets.floor is None:
+        notebook.remarks.append(
+            f"No floors: fewer than {n:,} validation items; a smaller --n has them."
+        )
     base = {"split": "test", "reference": content_hash(sets.real)[:16], "size": n}
     wants = notebook.selection.wants
     posterior = _posterior(model, sets.real) if wants("collapse") else None
@@ -196,7 +201,7 @@ def _sets(model: Game, data: Data, n: int, seed: int) -> Sets:
     """Samples, reference, floor and training items, as bytes or as points."""
 
     def items(array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array))
+        return torch.from_numpy(np.array(array))  # a copy: memory maps are read-only
 
     samples = model.sample(n, seed=seed).cpu()
     labels = data.labels_of("test", n)
@@ -388,13 +393,20 @@ def _subject(run: Run, seed: int) -> dict[str, Any]:
 
 
 def _kept(run: Run, evaluation: Evaluation) -> Evaluation:
-    """Write the evaluation, together with what was known of the same state of the run."""
+    """Write the evaluation, together with what was known of the same state of the run.
+
+    An earlier one of another state, of another seed or of another version is moved aside.
+    """
     file = RunDirectory(run.directory).evaluation_file
     whole = evaluation
-    if file.is_file():
+    if file.exists():
         try:
-            whole = evaluation.together_with(read_evaluation(file))
+            earlier = read_evaluation(file)
+            if earlier.subject != evaluation.subject:
+                raise DataError("of another state of the run")
+            whole = evaluation.together_with(earlier)
         except DataError:
-            whole = evaluation  # of another version or damaged: measured again, it is replaced
+            taken = (file.with_stem(f"{file.stem}-{number}") for number in itertools.count(1))
+            file.rename(next(path for path in taken if not path.exists()))
     write_text(file, json.dumps(whole.to_json(), indent=1) + "\n")
     return evaluation

@@ -16,6 +16,8 @@ Better = Literal["lower", "higher", "closer"]
 PanelName = Literal[
     "fidelity", "collapse", "blur", "density", "latent", "reconstruction", "copies", "factors"
 ]
+LARGEST = 1e300
+"""A saved number beyond it was not measured: differences of two such numbers overflow."""
 PANELS: tuple[PanelName, ...] = get_args(PanelName)
 """The panels in the order in which they are printed."""
 
@@ -193,10 +195,33 @@ class Figure:
                 f"A saved figure lacks or has too many of the fields {', '.join(odd)}; "
                 "evaluate again with this version."
             )
+        _check_types(record)
         name = record["protocol"]
         if name not in protocols or Protocol(protocols[name]).fingerprint != name:
             raise DataError(f"The protocol {name} of a saved figure is missing or was changed.")
         return cls(**{**record, "protocol": Protocol(protocols[name])})
+
+
+_TEXTS = ("key", "name", "unit", "better", "protocol", "note", "panel", "interval")
+_NUMBERS = ("value", "floor", "low", "high", "ceiling", "n_real", "n_fake")
+
+
+def _check_types(record: Mapping[str, Any]) -> None:
+    """Refuse what was edited by hand into something that is no figure."""
+    for name in _TEXTS:
+        if not isinstance(record[name], str):
+            raise DataError(f"A saved figure has {name}={record[name]!r}, which must be text.")
+    for name in _NUMBERS:
+        number = record[name]
+        absent = number is None and name != "value"
+        usual = isinstance(number, int | float) and not isinstance(number, bool)
+        if not absent and not (usual and abs(number) < LARGEST):
+            raise DataError(
+                f"The saved figure {record['name']!r} has {name}={str(number)[:20]}, which must "
+                "be a number."
+            )
+    if not isinstance(record["trusted"], bool):
+        raise DataError(f"The saved figure {record['name']!r} must be trusted or not.")
 
 
 def difference(first: Figure, second: Figure, *, force: bool = False) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from diptych.data.dataset import Mixture
+from diptych.data.dataset import FEWEST_HELD_OUT, Mixture
 from diptych.errors import DataError
 from diptych.evaluation.blur.panel import METRICS as BLUR
 from diptych.evaluation.blur.panel import blur_panel
@@ -20,6 +20,7 @@ from diptych.evaluation.extractors.choose import describe_cached, make_extractor
 from diptych.evaluation.extractors.classifier import ClassifierFeatures
 from diptych.evaluation.extractors.features import Features
 from diptych.evaluation.extractors.pixels import PixelFeatures
+from diptych.evaluation.extractors.resize import RESIZES
 from diptych.evaluation.factors.panel import METRICS as FACTORS
 from diptych.evaluation.fidelity.panel import METRICS as FIDELITY
 from diptych.evaluation.fidelity.panel import fidelity_panel
@@ -29,7 +30,14 @@ from diptych.evaluation.reconstruction.panel import METRICS as RECONSTRUCTION
 from diptych.evaluation.results import Notebook
 from diptych.evaluation.sets import Sets
 
-__all__ = ["EXPENSIVE", "all_metrics", "make_extractors", "measure_features", "measure_pictures"]
+__all__ = [
+    "EXPENSIVE",
+    "all_metrics",
+    "check_count",
+    "make_extractors",
+    "measure_features",
+    "measure_pictures",
+]
 
 EXPENSIVE = frozenset({"inception", "lite0", "dinov2", "clip"})
 """Extractors that describe tens of images per second on a CPU, not thousands."""
@@ -39,6 +47,18 @@ def all_metrics() -> list[Metric]:
     """Every metric of every panel."""
     panels = (FIDELITY, COLLAPSE, BLUR, DENSITY, LATENT, RECONSTRUCTION, COPIES, FACTORS)
     return [metric for panel in panels for metric in panel.values()]
+
+
+def check_count(n: int | None) -> None:
+    """Refuse a number of items that cannot be measured on.
+
+    Raises:
+        DataError: saying what is allowed.
+    """
+    if n is not None and (not isinstance(n, int) or n < FEWEST_HELD_OUT):
+        raise DataError(
+            f"--n is {n}; it must be a whole number of at least {FEWEST_HELD_OUT} items per set"
+        )
 
 
 def make_extractors(
@@ -54,6 +74,11 @@ def make_extractors(
     Raises:
         DataError: a name is unknown or given twice, or an extractor cannot be made.
     """
+    if isinstance(names, str):
+        names = [names]
+    resize = settings.get("resize", "tf1")
+    if resize not in RESIZES:
+        raise DataError(f"resize is {resize!r}; it must be one of {', '.join(RESIZES)}")
     if len(set(names)) < len(names):
         raise DataError(f"features are named twice: {', '.join(names)}")
     needing = next((name for name in names if name in EXPENSIVE), None)

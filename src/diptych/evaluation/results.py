@@ -16,6 +16,7 @@ from diptych.evaluation.sets import Progress, silent
 __all__ = ["Evaluation", "Notebook", "read_evaluation"]
 
 SCHEMA = 2
+NOTHING = "nothing of it applies to these data, or to data without a model"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Evaluation:
         skipped: why a panel that was asked for gives no figures, by panel.
         panel_seconds: how long each panel took.
         seconds: how long all of it took.
+        remarks: what is to be known of the sets.
     """
 
     subject: Mapping[str, Any]
@@ -37,6 +39,7 @@ class Evaluation:
     skipped: Mapping[str, str]
     panel_seconds: Mapping[str, float]
     seconds: float
+    remarks: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Figure:
         """The figure of that key or name."""
@@ -79,6 +82,7 @@ class Evaluation:
             "protocols": {name: dict(parts) for name, parts in self.protocols.items()},
             "features": [dict(each) for each in self.features],
             "skipped": dict(self.skipped),
+            "remarks": list(self.remarks),
             "panel_seconds": {name: round(s, 2) for name, s in self.panel_seconds.items()},
             "seconds": round(self.seconds, 2),
         }
@@ -104,6 +108,7 @@ class Evaluation:
                 ),
                 features=tuple(record["features"]),
                 skipped=record["skipped"],
+                remarks=tuple(record["remarks"]),
                 panel_seconds=record["panel_seconds"],
                 seconds=record["seconds"],
             )
@@ -127,8 +132,9 @@ def read_evaluation(path: str | Path) -> Evaluation:
         )
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read as JSON: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise DataError(f"{file} cannot be read as JSON: {reason}") from None
     if not isinstance(record, dict):
         raise DataError(f"{file} is not an evaluation")
     try:
@@ -149,6 +155,7 @@ class Notebook:
     figures: list[Figure] = field(default_factory=list)
     features: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
@@ -181,7 +188,18 @@ class Notebook:
             self.skipped[panel] = reason
 
     def close(self, subject: Mapping[str, Any]) -> Evaluation:
-        """The evaluation, its figures in the order of the panels."""
+        """The evaluation, its figures in the order of the panels.
+
+        Raises:
+            DataError: nothing that was asked for could be measured.
+        """
+        measured = {figure.panel for figure in self.figures}
+        for panel in PANELS:
+            if self.selection.named and panel not in measured | self.skipped.keys():
+                self.skip(panel, NOTHING)
+        if not self.figures:
+            reasons = "; ".join(f"{panel}: {why}" for panel, why in self.skipped.items())
+            raise DataError(f"nothing that was asked for could be measured ({reasons or NOTHING})")
         return Evaluation(
             subject=subject,
             figures=tuple(sorted(self.figures, key=lambda figure: PANELS.index(figure.panel))),
@@ -189,4 +207,5 @@ class Notebook:
             skipped=self.skipped,
             panel_seconds=self.seconds,
             seconds=time.perf_counter() - self.started,
+            remarks=tuple(self.remarks),
         )

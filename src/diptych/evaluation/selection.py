@@ -18,11 +18,14 @@ class Selection:
     Attributes:
         panels: taken whole.
         keys: single metrics by key.
+        known: the panel of every metric.
+        named: whether anything was chosen; if not, all that applies is measured.
     """
 
     panels: frozenset[PanelName]
     keys: frozenset[str]
     known: dict[str, PanelName]
+    named: bool = False
 
     @classmethod
     def of(cls, names: Iterable[str], metrics: Iterable[Metric]) -> "Selection":
@@ -38,7 +41,7 @@ class Selection:
         known = {metric.key: metric.panel for metric in metrics}
         panels: set[PanelName] = set()
         keys: set[str] = set()
-        names = list(names)
+        names = [name.lower() for name in ([names] if isinstance(names, str) else names)]
         for name in names:
             panel = next((each for each in PANELS if each == name), None)
             if panel is not None:
@@ -50,11 +53,15 @@ class Selection:
             else:
                 choices = [*PANELS, *ALIASES, *known]
                 close = difflib.get_close_matches(name, choices, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(choices)}"
+                hint = (
+                    f"did you mean {close[0]}?"
+                    if close
+                    else f"the panels are {', '.join(PANELS)}; docs/metrics.md names all metrics"
+                )
                 raise DataError(f"there is no metric or panel called {name!r}; {hint}")
         if not names:
             panels = set(PANELS)
-        return cls(frozenset(panels), frozenset(keys), known)
+        return cls(frozenset(panels), frozenset(keys), known, bool(names))
 
     def wants(self, panel: PanelName) -> bool:
         """Whether anything of the panel is asked for."""

@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diptych.data import FEWEST_HELD_OUT, Data, SplitName, cache_root, load_data
+from diptych.data import FEWEST_HELD_OUT, SPLITS, Data, SplitName, cache_root, load_data
 from diptych.data.splits import row_digests
 from diptych.errors import DataError
 from diptych.evaluation.affordable import affordable
 from diptych.evaluation.extractors.features import Features, PointFeatures
 from diptych.evaluation.measuring import (
     all_metrics,
+    check_count,
     make_extractors,
     measure_features,
     measure_pictures,
@@ -83,9 +84,12 @@ def evaluate_sets(
         DataError: the sets do not fit each other or are too small.
     """
     notebook = Notebook(Selection.of(metrics, all_metrics()), progress or silent)
+    check_count(n)
+    if split is not None and split not in SPLITS:
+        raise DataError(f"split is {split!r}; it must be one of {', '.join(SPLITS)}")
     real, fake = _loaded(real, split is not None), _loaded(fake)
     real_items, fake_items = _alike(real, fake)
-    trained_on = None if train is None else _alike(real, _loaded(train))[1]
+    trained_on = None if train is None else _like(real_items, _loaded(train))
     names = _names(real, features)
     pool, floor_pool, training = _part(real, split, seed, with_training="classifier" in names)
     if split is None:
@@ -125,6 +129,15 @@ def evaluate_sets(
         raise DataError(
             f"{share:.0%} of the reference from {real.name} also stand in --train, so copies "
             "could not be told from it; give images as --real that nothing was trained on"
+        )
+    if sets.floor is None:
+        notebook.remarks.append(
+            f"No floors: {real.name} has too few other items; a smaller --n has them."
+        )
+    if (share := _shared(fake_items[fake_rows], real_items)) > OVERLAP:
+        notebook.remarks.append(
+            f"{share:.0%} of {fake.name} are exact copies of images in {real.name}: its figures "
+            "say nothing of a generator."
         )
     base = {"split": split or "all", "reference": content_hash(sets.real)[:16], "size": n}
     measure_features(
@@ -184,9 +197,21 @@ def _alike(real: Data, fake: Data) -> tuple[NDArray[Any], NDArray[Any]]:
     )
 
 
+def _like(items: NDArray[Any], other: Data) -> NDArray[Any]:
+    """The rows of a third set, with as many channels as the other two."""
+    if other.array.ndim == 4 and items.ndim == 4 and items.shape[3] == 3 and other.shape[0] == 1:
+        return np.repeat(other.array, 3, axis=3)
+    if other.array.shape[1:] != items.shape[1:]:
+        raise DataError(
+            f"{other.name} has rows of shape {other.array.shape[1:]} and the other sets of "
+            f"{items.shape[1:]}; bring all three to one size and one number of channels"
+        )
+    return other.array
+
+
 def _names(real: Data, features: Sequence[str]) -> tuple[str, ...]:
     if real.kind == "images":
-        return tuple(features) or DEFAULT_FEATURES
+        return (features,) if isinstance(features, str) else tuple(features) or DEFAULT_FEATURES
     if features:
         raise DataError(
             f"{real.name} holds points, which are their own features; leave --features out"
@@ -256,4 +281,4 @@ def _spread(items: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.array(array))  # a copy: memory maps are read-only

@@ -26,6 +26,7 @@ from diptych.evaluation.sets import Progress, content_hash, silent
 __all__ = ["PixelFeatures"]
 
 LONGEST_SIDE = 32  # pixels; larger images are averaged down to it
+IMAGES_PER_COMPONENT = 10
 MOST_COMPONENTS = 256
 SHRINKAGE = 0.05  # of the mean eigenvalue
 BATCH = 512
@@ -68,8 +69,10 @@ class PixelFeatures:
         average = float(values.sum()) / vectors.shape[1]
         if average <= 0:
             raise DataError("All reference images are equal; whitening needs some that differ.")
-        # What rounding leaves of nothing is no direction.
-        kept = min(MOST_COMPONENTS, int((values > 1e-10 * values[0]).sum()))
+        # What rounding leaves of nothing is no direction, and a direction needs some images to be
+        # known by: along one fitted to few, these spread out and all others bunch.
+        known = max(2, len(vectors) // IMAGES_PER_COMPONENT)
+        kept = min(MOST_COMPONENTS, known, int((values > 1e-10 * values[0]).sum()))
         scale = (values[:kept] + SHRINKAGE * average).rsqrt()
         self._mean = mean.float()
         self._transform = (directions[:, :kept] * scale).float()

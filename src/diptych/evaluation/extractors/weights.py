@@ -241,7 +241,7 @@ def load_weights(
     if weights.kind != kind:
         raise DataError(f"{path} holds {KINDS[weights.kind]}, but {KINDS[kind]} was asked for.")
     if path == _folder(cache_dir) / f"{kind}.safetensors" and explicit_path is None:
-        record = path.with_suffix(".json").read_text(encoding="utf-8")
+        record = path.with_suffix(".json").read_text(encoding="utf-8", errors="replace")
         if weights.identity not in record:
             raise DataError(f"{path} was changed after it was imported; import the file again.")
     return weights

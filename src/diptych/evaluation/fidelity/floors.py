@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from diptych.data.files import atomic_path
@@ -42,9 +43,9 @@ def read_floors(path: Path) -> dict[str, float]:
 def write_floors(path: Path, floors: Mapping[str, float]) -> None:
     """Add floors to those that the file has.
 
-    Raises:
-        OSError: the folder cannot be made or written.
+    A folder that cannot be written keeps nothing: the cache saves seconds and must not cost a
+    result.
     """
     text = json.dumps({**read_floors(path), **floors}, indent=1, sort_keys=True)
-    with atomic_path(path) as draft:
+    with suppress(OSError), atomic_path(path) as draft:
         draft.write_text(text + "\n", encoding="utf-8")

@@ -119,6 +119,11 @@ def frechet_infinity(
     if sampling_error is None:
         return Estimate(value, note=note, trusted=trusted)
     margin = NORMAL_95 * sampling_error
+    if value < -2 * margin:
+        below = (
+            "Below zero by more than sampling explains: the sets share items or are degenerate."
+        )
+        note, trusted = f"{note} {below}".strip(), False
     interval = "delta method; the line in 1/N taken as true"
     return Estimate(value, value - margin, value + margin, interval, note, trusted)
 
