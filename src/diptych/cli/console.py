@@ -128,7 +128,9 @@ def print_table(table: Table) -> None:
     if stdout.is_terminal:
         stdout.print(table)
     else:
-        stdout.print(table, width=WIDE, crop=False)
+        # The width that is asked of a console's `print` is cut to the console's own.
+        wide = Console(file=stdout.file, width=max(WIDE, stdout.width), highlight=False)
+        wide.print(table)
 
 
 def print_evaluation(title: str, result: "Evaluation", *, every_note: bool) -> None:
