@@ -222,7 +222,7 @@ def test_two_sets_of_images(diptych, disc_file) -> None:
     )  # fmt: skip
     result = json.loads(ended.out)
     assert result["metrics"]["fd-pixels"]["n_fake"] == 100
-    assert "exact copies" in result["remarks"][0]
+    assert "exact copies" in result["remarks"][1]
     for arguments in ((), ("--real", disc_file), ("run", "--real", disc_file)):
         assert diptych("evaluate", *arguments).code == 2
 

@@ -86,6 +86,7 @@ def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
             run the interval and the ceiling are shown too.
     """
     single = len(columns) == 1
+    ceilings = single and any(f.ceiling is not None for of in columns.values() for f in of)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("figure")
@@ -94,7 +95,7 @@ def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
     if single:
         table.add_column("95 % interval", justify="right", overflow="fold")
     table.add_column("floor", justify="right", overflow="fold")
-    if single:
+    if ceilings:
         table.add_column("ceiling", justify="right", overflow="fold")
     table.add_column("N", justify="right", overflow="fold")
     rows: dict[str, dict[str, Figure]] = {}
@@ -110,7 +111,7 @@ def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
             table.add_row("", Text(heading, style="bold"))
         values = [_value(by_title.get(title)) for title in columns]
         interval = [_interval(first)] if single else []
-        ceiling = [format_number(first.ceiling)] if single else []
+        ceiling = [format_number(first.ceiling)] if ceilings else []
         table.add_row(
             _ARROWS[first.better],
             base,

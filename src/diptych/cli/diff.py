@@ -67,8 +67,8 @@ def diff(
         change = format_number(difference(a, b, force=True)) if same or force else "refused"
         table.add_row(
             a.name,
-            format_number(a.value),
-            format_number(b.value),
+            format_number(a.value) + ("" if a.trusted else " (?)"),
+            format_number(b.value) + ("" if b.trusted else " (?)"),
             change if same else f"{change} *",
         )
         if not same:

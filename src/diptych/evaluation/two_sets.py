@@ -130,6 +130,10 @@ def evaluate_sets(
             f"{share:.0%} of the reference from {real.name} also stand in --train, so copies "
             "could not be told from it; give images as --real that nothing was trained on"
         )
+    taken = "" if sets.floor is None else f", {n:,} others for the floor"
+    if len(training):
+        taken += f", {len(training):,} trained the classifier"
+    notebook.remarks.append(f"{real.name}: {n:,} items are the reference{taken}.")
     if sets.floor is None:
         notebook.remarks.append(
             f"No floors: {real.name} has too few other items; a smaller --n has them."

@@ -75,7 +75,7 @@ def test_the_error_is_the_mean_square_and_is_named_by_its_kind():
     assert figure.low < figure.value < figure.high
     assert figure.note == "By the encoder's mean."
     searched = panel(IMAGES, again, by="search")["reconstruction error"]
-    assert "upper bound" in searched.note
+    assert "a better one may exist" in searched.note
     assert searched.protocol != figure.protocol
 
 

@@ -278,7 +278,8 @@ def _gaussian_ais(
                 replace(bits, trusted=figures[0].trusted),
                 protocol=Protocol.of(metric="gaussian-bits", **parts, n=len(some)),
                 n_real=len(some),
-                note="The same in bits; 8 is knowing nothing. " + figures[0].note,
+                note="An upper bound, since log p(x) is bounded from below; 8 is knowing nothing. "
+                + figures[0].note.removeprefix("A lower bound. "),
             )
         )
     shown = ", ".join(

@@ -87,16 +87,25 @@ class ClassifierFeatures:
 
     name = "classifier"
     fid_name = ""
-    caveat = (
-        "FD (classifier) is a Fréchet distance between features of a small classifier trained on "
-        "this data set: it is not FID, which uses the Inception network, and cannot be compared "
-        "with any published FID."
-    )
 
     def __init__(self, network: _Network, *, accuracy: float, protocol: dict[str, Any]) -> None:
         self._network = network.eval().requires_grad_(False)
         self.accuracy = accuracy
         self.protocol = protocol
+
+    @property
+    def caveat(self) -> str:
+        """What these distances are not, and what the classifier learned."""
+        learned = (
+            "the classes"
+            if self.protocol["task"] == "labels"
+            else "which of four flips was applied to an image, since there are no labels"
+        )
+        return (
+            "FD (classifier) is a Fréchet distance between features of a small classifier trained "
+            "on this data set: it is not FID, which uses the Inception network, and cannot be "
+            f"compared with any published FID. It learned to tell {learned}."
+        )
 
     def features(self, images: Images, /, *, progress: Progress = silent) -> Tensor:
         """Return the features of images, real or generated, by one and the same path.

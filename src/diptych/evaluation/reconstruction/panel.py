@@ -64,7 +64,7 @@ FOUND = 1e-8
 
 _HOW = {
     "encoder": "By the encoder's mean.",
-    "search": "By search for a code, since there is no encoder: an upper bound.",
+    "search": "By search for a code, since there is no encoder: a better one may exist.",
 }
 _SSIM = {"sigma": 1.5, "k1": 0.01, "k2": 0.03, "borders": "inside", "covariance": "biased"}
 
