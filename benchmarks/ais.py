@@ -123,7 +123,10 @@ def main() -> None:
         for t in (2, 10)
     ]
     ways += [("encoder", model.encoder_like, linear_schedule(t)) for t in (3, 10, 30)]
-    prior = lambda: Gaussians.standard(IMAGES, LATENTS)  # noqa: E731
+
+    def prior() -> Gaussians:
+        return Gaussians.standard(IMAGES, LATENTS)
+
     lengths = [t for t in (100, 300, 1000, 3000, 10_000, 30_000) if t <= arguments.longest]
     ways += [("prior", prior, sigmoid_schedule(t)) for t in lengths]
     rows = []

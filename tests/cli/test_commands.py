@@ -120,6 +120,7 @@ def test_evaluate(diptych, run_copy) -> None:
     names = {figure["name"] for figure in result["metrics"].values()}
     assert {"FD (classifier)", "precision (classifier)", "negative ELBO"} <= names
     assert {"bits per dimension", "reconstruction error", "sharpness ratio"} <= names
+    assert "membership AUC by log-density" in names  # a VAE has a bound for every image
     ended = diptych("evaluate", run_copy, "-n", 10)
     assert ended.code == 0
     for name in names:

@@ -66,17 +66,6 @@ def format_number(value: float | None) -> str:
 
 _ARROWS = {"lower": "↓", "higher": "↑", "closer": "≈"}
 
-_PANELS = {
-    "fidelity": "Fidelity and coverage",
-    "collapse": "Collapse",
-    "blur": "Blur",
-    "density": "Density",
-    "latent": "Latent space",
-    "reconstruction": "Reconstruction",
-    "copies": "Copies",
-    "factors": "Factors",
-}
-
 
 def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
     """A row per figure under the name of its panel, a column per run, and the floor.
@@ -85,6 +74,8 @@ def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
         columns: the figures of each run by its title; runs may have different figures. With one
             run the interval and the ceiling are shown too.
     """
+    from diptych.report.tables import PANEL_TITLES
+
     single = len(columns) == 1
     ceilings = single and any(f.ceiling is not None for of in columns.values() for f in of)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -107,7 +98,7 @@ def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
     for name, by_title in ordered:
         first = next(iter(by_title.values()))
         base, features = _parted(name)
-        if heading != (heading := _PANELS[first.panel] + features):
+        if heading != (heading := PANEL_TITLES[first.panel] + features):
             table.add_row("", Text(heading, style="bold"))
         values = [_value(by_title.get(title)) for title in columns]
         interval = [_interval(first)] if single else []
@@ -142,6 +133,8 @@ def print_evaluation(title: str, result: "Evaluation", *, every_note: bool) -> N
         result: the evaluation.
         every_note: print the note of every figure, not only of those not to be trusted.
     """
+    from diptych.report.tables import PANEL_TITLES
+
     print_table(figures_table({title: result.figures}))
     noted = [f for f in result.figures if f.note and (every_note or not f.trusted)]
     if noted:
@@ -153,7 +146,7 @@ def print_evaluation(title: str, result: "Evaluation", *, every_note: bool) -> N
     for remark in result.remarks:
         stdout.print(remark)
     for panel, reason in result.skipped.items():
-        stdout.print(f"{_PANELS[panel]} was left out: {reason}")
+        stdout.print(f"{PANEL_TITLES[panel]} was left out: {reason}")
     for extractor in result.features:
         sentence = str(extractor["caveat"])
         if "accuracy" in extractor:
@@ -167,7 +160,9 @@ def print_evaluation(title: str, result: "Evaluation", *, every_note: bool) -> N
 
 def _place_of(figure: "Figure") -> tuple[int, str]:
     """Panel by panel, and within one what needs features by their extractor."""
-    return list(_PANELS).index(figure.panel), _parted(figure.name)[1]
+    from diptych.report.tables import PANEL_TITLES
+
+    return list(PANEL_TITLES).index(figure.panel), _parted(figure.name)[1]
 
 
 def _parted(name: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from diptych.report.words import (
     whole,
 )
 
-__all__ = ["Cell", "Row", "cost_rows", "figure_rows"]
+__all__ = ["PANEL_TITLES", "Cell", "Row", "cost_rows", "figure_rows"]
 
 PANEL_TITLES = {
     "fidelity": "Fidelity and coverage",
@@ -26,6 +26,7 @@ PANEL_TITLES = {
     "copies": "Copies",
     "factors": "Factors",
 }
+"""What people read above the figures of a panel, in the order in which panels are printed."""
 NOT_ALIKE = "Measured under different protocols, so not ranked."
 
 

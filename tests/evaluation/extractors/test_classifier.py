@@ -180,3 +180,11 @@ def test_points_are_their_own_features():
         PointFeatures().features(points[0])
     with pytest.raises(DataError, match="NaN or infinite"):
         PointFeatures().features(points * np.nan)
+
+
+def test_the_caveat_says_what_was_learned():
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+    flips = train_classifier(images, None, steps=2)
+    classes = train_classifier(images, np.arange(40) % 2, num_classes=2, steps=2)
+    assert "which of four flips" in flips.caveat
+    assert "to tell the classes" in classes.caveat

@@ -128,6 +128,16 @@ def test_one_chosen_metric_equals_the_same_among_all(whole):
     assert measure(metrics=["elbo"]) == {}
 
 
+def test_figures_of_too_few_items_are_not_to_be_trusted():
+    few = measure(F[:100], R[:100], T[:100])  # 100 items of 64 features
+    for key in ("fd", "vendi", "precision", "recall", "density", "coverage", "one-nn"):
+        assert not few[f"{key}-coordinates"].trusted
+    assert few["kid-coordinates"].trusted  # unbiased at any N
+    enough = measure()
+    for key in ("fd", "vendi", "precision", "coverage"):
+        assert enough[f"{key}-coordinates"].trusted
+
+
 def test_protocols_differ_with_all_that_moves_the_value():
     one = measure(metrics=["fd", "c2st", "kid"])
     assert len({figure.protocol for figure in one.values()}) == 3
