@@ -110,7 +110,7 @@ def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
             *interval,
             format_number(first.floor),
             *ceiling,
-            _counts(first),
+            _counts(list(by_title.values())),
         )
     return table
 
@@ -185,8 +185,8 @@ def _interval(figure: "Figure") -> str:
     return f"{figure.low:.3g} … {figure.high:.3g}"
 
 
-def _counts(figure: "Figure") -> str:
-    counts = [n for n in (figure.n_fake, figure.n_real) if n is not None]
+def _counts(figures: "Sequence[Figure]") -> str:
+    counts = [n for figure in figures for n in (figure.n_fake, figure.n_real) if n is not None]
     return " / ".join(f"{n:,}" for n in dict.fromkeys(counts)) or "–"
 
 
