@@ -12,6 +12,7 @@ import torch
 from diptych import load_data
 from diptych.data import Data
 from diptych.evaluation.density.of_model import SETTINGS, Settings
+from diptych.recipes.schema import TURNS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,9 +68,9 @@ def disc_data(disc_file: Path, apart_from_the_home: None) -> Data:
 
 def _recipe(kind: str) -> dict[str, Any]:
     network = {"kind": "conv", "width": 4}
-    turns = {"vae": ("autoencoder",), "gan": ("discriminator", "generator")}[kind]
+    turns = TURNS[kind]
     model: dict[str, Any] = {"kind": kind, "latent_dim": 4, "network": network}
-    if kind == "gan":
+    if kind in ("gan", "vae-gan"):
         model |= {"r1_gamma": 0.5, "r1_interval": 4}
     return {
         "name": f"tiny-{kind}",
@@ -83,7 +84,7 @@ def _recipe(kind: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def tiny_recipe() -> Callable[[str], dict[str, Any]]:
-    """A small convolutional recipe of a kind, "vae" or "gan", as a mapping."""
+    """A small convolutional recipe of a kind, "vae", "gan" or "vae-gan", as a mapping."""
     return _recipe
 
 

@@ -25,7 +25,7 @@ def recipe(kind="vae", network="conv", likelihood="gaussian", **model):
         "model": {"kind": kind, "latent_dim": 3, "network": {"kind": network, "width": 4}},
     }
     settings["model"] |= model
-    if kind == "vae":
+    if kind != "gan":
         settings["model"]["likelihood"] = {"kind": likelihood}
     return load_recipe(settings)
 
@@ -60,21 +60,21 @@ def refusal(chosen, data) -> str:
     return message
 
 
-@pytest.mark.parametrize("kind", ["vae", "gan"])
+@pytest.mark.parametrize("kind", ["vae", "gan", "vae-gan"])
 def test_convolutions_on_points_are_refused(kind, points):
     message = refusal(recipe(kind), points)
     assert "points of 2 dimensions" in message
     assert f"use {kind}-mlp" in message
 
 
-@pytest.mark.parametrize("kind", ["vae", "gan"])
+@pytest.mark.parametrize("kind", ["vae", "gan", "vae-gan"])
 def test_the_recipe_that_refusals_recommend_exists_and_fits(kind, points):
     assert f"{kind}-mlp" in builtin_names()
     build(f"{kind}-mlp", points)
     build(f"{kind}-mlp", images(size=7))
 
 
-@pytest.mark.parametrize("kind", ["vae", "gan"])
+@pytest.mark.parametrize("kind", ["vae", "gan", "vae-gan"])
 def test_convolutions_on_tiny_images_are_refused(kind):
     message = refusal(recipe(kind), images(size=7))
     assert "at least 8 x 8" in message
@@ -83,8 +83,9 @@ def test_convolutions_on_tiny_images_are_refused(kind):
     build(recipe(kind, "mlp"), images(size=7))
 
 
-def test_bernoulli_on_grey_pixels_is_refused(grey):
-    message = refusal(recipe(likelihood="bernoulli"), grey)
+@pytest.mark.parametrize("kind", ["vae", "vae-gan"])
+def test_bernoulli_on_grey_pixels_is_refused(kind, grey):
+    message = refusal(recipe(kind, likelihood="bernoulli"), grey)
     assert "0 or 1" in message
     assert "continuous-bernoulli" in message
     build(recipe(likelihood="bernoulli"), images(binary=True))
@@ -144,6 +145,18 @@ def test_settings_arrive():
     assert (vae.beta, vae.kl_warmup, vae.free_nats, vae.latent_dim) == (3.0, 0.25, 0.5, 7)
     gan = build(recipe("gan", r1_gamma=2.0, r1_interval=16), (1, 8, 8))
     assert (gan.r1_gamma, gan.r1_interval) == (2.0, 16)
+    own = {
+        "adversarial_weight": 0.3,
+        "adversarial_cap": 4.0,
+        "adversarial_start": 0.2,
+        "adversarial_ramp": 0.4,
+        "judged": "reconstructions",
+        "r1_gamma": 2.0,
+        "r1_interval": 16,
+        "beta": 3.0,
+    }
+    hybrid = build(recipe("vae-gan", **own), (1, 8, 8))
+    assert {name: getattr(hybrid, name) for name in own} == own
 
 
 def test_images_of_a_gan_stay_in_range_and_points_do_not():
@@ -158,7 +171,7 @@ def test_images_of_a_gan_stay_in_range_and_points_do_not():
         assert bool(((images >= 0) & (images <= 1)).all()) is bounded
 
 
-@pytest.mark.parametrize("kind", ["vae", "gan"])
+@pytest.mark.parametrize("kind", ["vae", "gan", "vae-gan"])
 def test_parameters_are_counted_once_each(kind):
     game = build(recipe(kind), (1, 16, 16))
     counted = game.count_parameters()

@@ -13,6 +13,7 @@ VAE = {
     "model": {"kind": "vae", "latent_dim": 2, "network": {"kind": "mlp", "width": 3, "depth": 1}},
 }
 GAN = {**VAE, "model": {**VAE["model"], "kind": "gan"}}
+HYBRID = {**VAE, "model": {**VAE["model"], "kind": "vae-gan"}}
 
 
 def test_draws_depend_on_the_seed_alone():
@@ -61,7 +62,7 @@ def test_without_a_seed_the_ambient_stream_goes_on():
     assert torch.equal(torch.stack([first, torch.randn(3)]), expected)
 
 
-@pytest.mark.parametrize("recipe", [VAE, GAN], ids=["vae", "gan"])
+@pytest.mark.parametrize("recipe", [VAE, GAN, HYBRID], ids=["vae", "gan", "vae-gan"])
 def test_building_and_seeded_verbs_leave_the_ambient_stream_alone(recipe):
     state = torch.get_rng_state()
     game = build(recipe, (2,), seed=3).eval()

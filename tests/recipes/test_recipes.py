@@ -31,7 +31,7 @@ def file(tmp_path):
 
 
 def test_the_recipes_that_come_with_the_package() -> None:
-    assert {"vae", "gan", "vae-mlp", "gan-mlp"} <= set(builtin_names())
+    assert {"vae", "gan", "vae-gan", "vae-mlp", "gan-mlp", "vae-gan-mlp"} <= set(builtin_names())
     assert list(builtin_names()) == sorted(builtin_names())
 
 
@@ -121,6 +121,21 @@ class TestWrongValues:
     def test_kinds(self, setting, says) -> None:
         assert says in message("vae-mlp", [setting])
 
+    @pytest.mark.parametrize(
+        ("setting", "says"),
+        [
+            ("model.adversarial_weight=-1", "'model.adversarial_weight' is -1"),
+            ("model.adversarial_cap=0", "'model.adversarial_cap' is 0; .*greater than 0"),
+            ("model.adversarial_start=1", "'model.adversarial_start' is 1; .*less than 1"),
+            ("model.adversarial_ramp=0.95", "0.1 and model.adversarial_ramp 0.95 .* at most 1"),
+            ("model.judged=samples", "'model.judged' is 'samples'; .*'both' or 'reconstructions'"),
+            ("model.r1_gama=1", "did you mean 'r1_gamma'"),
+            ("optimizers.generator.beta1=0", "a vae-gan takes: autoencoder, discriminator"),
+        ],
+    )
+    def test_values_of_the_hybrid(self, setting, says) -> None:
+        assert re.search(says, message("vae-gan", [setting]))
+
     def test_missing_keys(self) -> None:
         settings = load_recipe("vae-mlp").to_dict()
         del settings["title"], settings["model"]["kind"]
@@ -128,6 +143,15 @@ class TestWrongValues:
         assert "the key 'title' is missing" in text
         assert "'model' needs a 'kind', one of 'vae', " in text
         assert "'model' is missing" in message({"name": "x", "title": "x", "summary": "x"})
+
+
+def test_the_hybrid_is_the_vae_with_a_discriminator() -> None:
+    """What is not the discriminator's is the same, so that a comparison shows what it bought."""
+    for suffix in ("", "-mlp"):
+        hybrid, vae = load_recipe(f"vae-gan{suffix}"), load_recipe(f"vae{suffix}")
+        shared = vae.model.model_dump(exclude={"kind"})
+        assert hybrid.model.model_dump(include=set(shared)) == shared
+        assert hybrid.training == vae.training
 
 
 class TestFiles:

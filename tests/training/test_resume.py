@@ -81,7 +81,7 @@ PRECISIONS = [
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("kind", ["vae", "gan"])
+@pytest.mark.parametrize("kind", ["vae", "gan", "vae-gan"])
 def test_stopped_and_resumed_equals_never_stopped(
     kind, precision, tiny_recipe, disc_file, tmp_path, monkeypatch
 ) -> None:

@@ -70,7 +70,7 @@ def reconstruct(
 ) -> None:
     """Show held-out pictures above the model's own version of each.
 
-    A VAE encodes and decodes. A GAN has no encoder: it searches for the code of each picture.
+    A VAE or VAE-GAN encodes and decodes. A GAN has no encoder: it searches for each code.
     """
     _checked(out, ".png")
     from diptych.data import MIXTURES, write_png
@@ -123,7 +123,7 @@ def interpolate(
     seed: Seed = 0,
     scale: Scale = None,
 ) -> None:
-    """Walk between random codes: straight in a VAE, along the sphere in a GAN."""
+    """Walk between random codes: straight in a VAE or VAE-GAN, along the sphere in a GAN."""
     _checked(out, ".png")
     from diptych.data import write_png
     from diptych.study.pictures import interpolations

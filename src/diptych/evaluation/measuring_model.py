@@ -24,7 +24,7 @@ from diptych.evaluation.streams import stream_seed
 from diptych.models import GAN, VAE, Game
 from diptych.models.game import random_stream
 from diptych.models.inversion import search_codes
-from diptych.recipes.schema import VAESpec
+from diptych.recipes.schema import AutoencoderSpec
 from diptych.training.batches import images_from_bytes
 from diptych.training.run import Run
 
@@ -87,7 +87,8 @@ def measure_model(
     if data.kind == "images":
         validation = images_from_bytes(validation)
     spec = run.recipe.model
-    likelihood = spec.likelihood.model_dump(mode="json") if isinstance(spec, VAESpec) else None
+    own = spec.likelihood if isinstance(spec, AutoencoderSpec) else None
+    likelihood = None if own is None else own.model_dump(mode="json")
     notebook.measure(
         "density",
         lambda: density_panel(

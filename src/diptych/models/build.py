@@ -17,10 +17,12 @@ from diptych.distributions import (
 from diptych.errors import RecipeError
 from diptych.models.game import Game, random_stream
 from diptych.models.gan import GAN
+from diptych.models.hybrid import VAEGAN
 from diptych.models.vae import VAE
 from diptych.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from diptych.recipes import Recipe, load_recipe
 from diptych.recipes.schema import (
+    AutoencoderSpec,
     BernoulliSpec,
     ContinuousBernoulliSpec,
     ConvSpec,
@@ -29,7 +31,7 @@ from diptych.recipes.schema import (
     LaplaceSpec,
     LikelihoodSpec,
     NetworkSpec,
-    VAESpec,
+    VAEGANSpec,
 )
 
 __all__ = ["build", "check_fit"]
@@ -64,7 +66,11 @@ def build(
             f"a recipe cannot build {model.game}, a game of your own; pass the object"
         )
     with random_stream(seed):
-        return _build_vae(model, shape) if isinstance(model, VAESpec) else _build_gan(model, shape)
+        if isinstance(model, GANSpec):
+            return _build_gan(model, shape)
+        if isinstance(model, VAEGANSpec):
+            return _build_hybrid(model, shape)
+        return VAE(**_autoencoder(model, shape))
 
 
 def check_fit(recipe: Recipe, data: Data) -> None:
@@ -76,7 +82,11 @@ def check_fit(recipe: Recipe, data: Data) -> None:
     name = repr(data.name)
     _check_shape(recipe, data.shape, name)
     model = recipe.model
-    if isinstance(model, VAESpec) and model.likelihood.kind == "bernoulli" and not data.is_binary:
+    if (
+        isinstance(model, AutoencoderSpec)
+        and model.likelihood.kind == "bernoulli"
+        and not data.is_binary
+    ):
         raise RecipeError(
             f"recipe {recipe.name!r} has a Bernoulli likelihood, which is for pixels that are "
             f"0 or 1, and {name} is grey; use "
@@ -101,7 +111,11 @@ def _check_shape(recipe: Recipe, shape: tuple[int, ...], name: str) -> None:
                 f"has {shape[1]} x {shape[2]}; use {model.kind}-mlp"
             )
     of_pixels = ("bernoulli", "continuous-bernoulli")
-    if isinstance(model, VAESpec) and model.likelihood.kind in of_pixels and len(shape) == 1:
+    if (
+        isinstance(model, AutoencoderSpec)
+        and model.likelihood.kind in of_pixels
+        and len(shape) == 1
+    ):
         raise RecipeError(
             f"recipe {recipe.name!r} has a {model.likelihood.kind} likelihood, which is for "
             f"pixels in [0, 1], and {name} holds points; use "
@@ -145,16 +159,31 @@ def _likelihood(spec: LikelihoodSpec, event_shape: tuple[int, ...]) -> Likelihoo
     )
 
 
-def _build_vae(spec: VAESpec, event_shape: tuple[int, ...]) -> VAE:
-    return VAE(
-        encoder=_encoder(spec.network, event_shape, 2 * spec.latent_dim, batch_norm=True),
-        decoder=_decoder(spec.network, spec.latent_dim, event_shape),
-        likelihood=_likelihood(spec.likelihood, event_shape),
-        event_shape=event_shape,
-        latent_dim=spec.latent_dim,
-        beta=spec.beta,
-        kl_warmup=spec.kl_warmup,
-        free_nats=spec.free_nats,
+def _autoencoder(spec: AutoencoderSpec, event_shape: tuple[int, ...]) -> dict[str, Any]:
+    """The players and settings that a VAE and a hybrid share, by argument."""
+    return {
+        "encoder": _encoder(spec.network, event_shape, 2 * spec.latent_dim, batch_norm=True),
+        "decoder": _decoder(spec.network, spec.latent_dim, event_shape),
+        "likelihood": _likelihood(spec.likelihood, event_shape),
+        "event_shape": event_shape,
+        "latent_dim": spec.latent_dim,
+        "beta": spec.beta,
+        "kl_warmup": spec.kl_warmup,
+        "free_nats": spec.free_nats,
+    }
+
+
+def _build_hybrid(spec: VAEGANSpec, event_shape: tuple[int, ...]) -> VAEGAN:
+    return VAEGAN(
+        **_autoencoder(spec, event_shape),
+        discriminator=_encoder(spec.network, event_shape, 1, batch_norm=False),
+        adversarial_weight=spec.adversarial_weight,
+        adversarial_cap=spec.adversarial_cap,
+        adversarial_start=spec.adversarial_start,
+        adversarial_ramp=spec.adversarial_ramp,
+        judged=spec.judged,
+        r1_gamma=spec.r1_gamma,
+        r1_interval=spec.r1_interval,
     )
 
 

@@ -4,17 +4,15 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from diptych.models.game import Game, Moment, Turn, random_stream
 from diptych.models.inversion import search_codes
+from diptych.models.judging import discriminator_terms, logits_of
 from diptych.models.paths import spherical_path
 from diptych.objectives import (
     Terms,
-    discriminator_loss,
     generator_loss_minimax,
     generator_loss_non_saturating,
-    r1_penalty,
 )
 from diptych.objectives.precision import at_least_single
 
@@ -73,9 +71,6 @@ class GAN(Game):
         self.r1_interval = r1_interval
         self.reuse_fakes = reuse_fakes
         self._kept_fakes: Tensor | None = None
-        self._judges_batches = any(
-            isinstance(module, _BatchNorm) for module in discriminator.modules()
-        )
 
     def generate(self, z: Tensor) -> Tensor:
         """G(z) in the game's own range, [-1, 1] for images; (N, *event)."""
@@ -83,35 +78,21 @@ class GAN(Game):
 
     def discriminate(self, images: Tensor) -> Tensor:
         """D(x) of images in the game's own range, as logits (N, 1)."""
-        return at_least_single(self.discriminator(images))
+        return logits_of(self.discriminator, images)
 
     def _noise(self, batch: Tensor) -> Tensor:
         return torch.randn(batch.shape[0], self.latent_dim, device=batch.device, dtype=batch.dtype)
 
     def loss_discriminator(self, images: Tensor, moment: Moment) -> Terms:
         """-E[log D(x)] - E[log(1 - D(G(z)))], plus R1 on the steps where it is due."""
-        real = images * 2.0 - 1.0 if self.is_image else images
-        fake = self._fakes_to_judge(images)
-        penalise = self.r1_gamma > 0 and moment.step % self.r1_interval == 0
-        if penalise:
-            # The penalty squares a gradient of a gradient: single precision throughout.
-            with torch.autocast(images.device.type, enabled=False):
-                real = real.detach().requires_grad_(True)
-                real_logits = self.discriminate(real)
-            fake_logits = self.discriminate(fake)
-        else:
-            real_logits, fake_logits = self._judge(real, fake)
-        loss = discriminator_loss(real_logits, fake_logits)
-        named = {
-            "loss": loss.detach(),
-            "logits_real": real_logits.detach().mean(),
-            "logits_fake": fake_logits.detach().mean(),
-        }
-        if penalise:
-            penalty = r1_penalty(real_logits, real, self.r1_gamma)
-            loss = loss + self.r1_interval * penalty
-            named["r1"] = penalty.detach()
-        return Terms(loss, named)
+        return discriminator_terms(
+            self.discriminator,
+            images * 2.0 - 1.0 if self.is_image else images,
+            self._fakes_to_judge(images),
+            step=moment.step,
+            r1_gamma=self.r1_gamma,
+            r1_interval=self.r1_interval,
+        )
 
     def loss_generator(self, images: Tensor, moment: Moment) -> Terms:
         """The generator's side on fresh noise, as many images as the batch has."""
@@ -128,13 +109,6 @@ class GAN(Game):
             return kept
         with torch.no_grad():
             return self.generate(self._noise(images))
-
-    def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of both; in one pass unless the discriminator has batch statistics."""
-        if self._judges_batches:
-            return self.discriminate(real), self.discriminate(fake)
-        real_logits, fake_logits = self.discriminate(torch.cat([real, fake])).chunk(2)
-        return real_logits, fake_logits
 
     def turns(self) -> tuple[Turn, ...]:
         """The discriminator, then the generator against the one just improved.

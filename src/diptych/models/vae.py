@@ -89,6 +89,10 @@ class VAE(Game):
 
     def loss(self, images: Tensor, moment: Moment) -> Terms:
         """The negative ELBO with one reparameterised sample per image, in nats per image."""
+        return self._bound(images, moment)[0]
+
+    def _bound(self, images: Tensor, moment: Moment) -> tuple[Terms, Tensor]:
+        """The negative ELBO, and the decoder's output for its sample, (N, *event)."""
         posterior, prior = self.encode(images), self.prior()
         z = posterior.rsample()
         output = self._decoder_output(z)
@@ -96,12 +100,13 @@ class VAE(Game):
             self.likelihood.fit(output, images)
         log_likelihood = self._likelihood(output).log_prob(images)
         kl = kl_per_dimension(posterior, prior)
-        return negative_elbo(
+        terms = negative_elbo(
             log_likelihood,
             kl_to_prior(posterior, prior, z) if kl is None else kl,
             beta=self.beta * linear_warmup(moment.progress, self.kl_warmup),
             free_nats=self.free_nats,
         )
+        return terms, output
 
     def turns(self) -> tuple[Turn, ...]:
         """One turn: both networks, and the likelihood's own parameters if it has any."""

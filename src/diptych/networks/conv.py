@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ConvDecoder", "ConvEncoder", "resolutions"]
+__all__ = ["ConvDecoder", "ConvEncoder", "Crop", "resolutions"]
 
 _SMALLEST_BASE = 4
 
@@ -117,7 +117,7 @@ class ConvDecoder(nn.Module):
             after = before // 2
             layers.append(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False))
             if (2 * above[0], 2 * above[1]) != (h, w):
-                layers.append(_Crop(h, w))
+                layers.append(Crop(h, w))
             layers += [nn.BatchNorm2d(after), nn.ReLU()]
             before = after
         layers.append(nn.Conv2d(before, channels, 3, padding=1))
@@ -130,7 +130,7 @@ class ConvDecoder(nn.Module):
         return images
 
 
-class _Crop(nn.Module):
+class Crop(nn.Module):
     """The top left corner of the given size."""
 
     def __init__(self, height: int, width: int) -> None:
@@ -138,4 +138,5 @@ class _Crop(nn.Module):
         self.height, self.width = height, width
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, height, width)."""
         return x[..., : self.height, : self.width]

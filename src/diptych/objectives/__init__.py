@@ -5,6 +5,7 @@ from diptych.objectives.adversarial import (
     generator_loss_minimax,
     generator_loss_non_saturating,
 )
+from diptych.objectives.balance import balanced_weight
 from diptych.objectives.divergences import kl_per_dimension, kl_to_prior
 from diptych.objectives.elbo import bits_per_dimension, free_bits_kl, negative_elbo
 from diptych.objectives.penalties import r1_penalty
@@ -13,6 +14,7 @@ from diptych.objectives.terms import Terms
 
 __all__ = [
     "Terms",
+    "balanced_weight",
     "bits_per_dimension",
     "discriminator_loss",
     "free_bits_kl",

@@ -5,7 +5,15 @@ from diptych.recipes.loading import (
     load_recipe,
     recipe_for_game,
     recipe_yaml,
+    with_settings,
 )
 from diptych.recipes.schema import Recipe
 
-__all__ = ["Recipe", "builtin_names", "load_recipe", "recipe_for_game", "recipe_yaml"]
+__all__ = [
+    "Recipe",
+    "builtin_names",
+    "load_recipe",
+    "recipe_for_game",
+    "recipe_yaml",
+    "with_settings",
+]

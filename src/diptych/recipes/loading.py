@@ -12,7 +12,10 @@ from pydantic import BaseModel, ValidationError
 from diptych.errors import RecipeError
 from diptych.recipes.schema import CustomSpec, Recipe
 
-__all__ = ["builtin_names", "load_recipe", "recipe_for_game", "recipe_yaml"]
+__all__ = ["builtin_names", "load_recipe", "recipe_for_game", "recipe_yaml", "with_settings"]
+
+SEARCHABLE = ("model", "optimizers", "training")
+"""The parts of a recipe that a search may change."""
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -57,10 +60,52 @@ def load_recipe(
         where, settings = _read(source)
     for override in sorted(overrides, key=_kinds_first):
         _apply(settings, override)
+    return _checked(where, settings)
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values, by dotted key.
+
+    Raises:
+        RecipeError: naming the key at fault, as `load_recipe` does.
+    """
+    resolved = recipe.to_dict()
+    for key in sorted(settings, key=_kinds_first):
+        _put(resolved, key, settings[key], told=key)
+    return _checked(f"recipe {recipe.name!r}", resolved)
+
+
+def _checked(where: str, settings: Mapping[str, Any]) -> Recipe:
     try:
-        return Recipe.model_validate(settings)
+        recipe = Recipe.model_validate(settings)
     except ValidationError as error:
         raise RecipeError(_explain(where, settings, error)) from None
+    _check_space(where, recipe)
+    return recipe
+
+
+def _check_space(where: str, recipe: Recipe) -> None:
+    """Refuse a search that could choose what the recipe does not take.
+
+    Raises:
+        RecipeError: naming the key and the value.
+    """
+    bare = recipe.model_copy(update={"search": {}})
+    for key, dimension in recipe.search.items():
+        part = key.partition(".")[0]
+        if part not in SEARCHABLE:
+            raise RecipeError(
+                f"{where}: search has the key {key!r}; it must be a dotted key that begins with "
+                + ", ".join(SEARCHABLE)
+            )
+        for value in dimension.corners():
+            try:
+                with_settings(bare, {key: value})
+            except RecipeError as error:
+                reason = str(error).removeprefix(f"recipe {recipe.name!r}: ")
+                raise RecipeError(
+                    f"{where}: search.{key} may choose {value!r}, which does not fit: {reason}"
+                ) from None
 
 
 def _read(source: str | Path, seen: tuple[str, ...] = ()) -> tuple[str, dict[str, Any]]:
@@ -114,6 +159,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         old = merged.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             same_kind = value.get("kind", old.get("kind")) == old.get("kind")
+            # Choices do not mix with a range below them, nor a range with choices.
+            same_kind &= ("choices" in value) == ("choices" in old)
             value = _merged(old, value) if same_kind else value
         merged[key] = value
     return merged
@@ -126,10 +173,9 @@ def _kinds_first(override: str) -> int:
 
 
 def _apply(settings: dict[str, Any], override: str) -> None:
-    """Set one dotted key in place."""
+    """Set in place what a person wrote after --set."""
     key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
+    if not equals or not all(key.strip().split(".")):
         raise RecipeError(f"--set {override!r} must look like key.sub-key=value")
     try:
         value = yaml.safe_load(text)
@@ -141,13 +187,19 @@ def _apply(settings: dict[str, Any], override: str) -> None:
             value = float(value)
         except ValueError:
             value = text.strip()
+    _put(settings, key.strip(), value, told=f"--set {override!r}")
+
+
+def _put(settings: dict[str, Any], key: str, value: Any, *, told: str) -> None:
+    """Set one dotted key in place."""
+    parts = key.split(".")
     target = settings
     for part in parts[:-1]:
         below = target.get(part)
         if below is None:
             below = target[part] = {}
         if not isinstance(below, dict):
-            raise RecipeError(f"--set {override!r}: {part!r} is a value and has no keys below it")
+            raise RecipeError(f"{told}: {part!r} is a value and has no keys below it")
         # Copied, so that a caller's mapping is never changed.
         below = target[part] = dict(below)
         target = below

@@ -2,14 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 __all__ = [
     "Adam",
+    "AutoencoderSpec",
     "BernoulliSpec",
     "ContinuousBernoulliSpec",
     "ConvSpec",
     "CustomSpec",
+    "Dimension",
     "EmaSpec",
     "GANSpec",
     "GaussianSpec",
@@ -20,6 +29,7 @@ __all__ = [
     "NetworkSpec",
     "Recipe",
     "TrainingSpec",
+    "VAEGANSpec",
     "VAESpec",
 ]
 
@@ -94,10 +104,10 @@ LikelihoodSpec = Annotated[
 ]
 
 
-class VAESpec(Spec):
-    """A variational autoencoder with prior N(0, I)."""
+class AutoencoderSpec(Spec):
+    """What every model with an encoder, a decoder and the prior N(0, I) has."""
 
-    kind: Literal["vae"] = "vae"
+    kind: str
     latent_dim: Count = 32
     """Latents L."""
     network: NetworkSpec = ConvSpec()
@@ -110,6 +120,41 @@ class VAESpec(Spec):
     """Part of the budget over which the weight rises from 0; it ends whatever happens."""
     free_nats: NonNegative = 0.0
     """Free bits per latent, in nats."""
+
+
+class VAESpec(AutoencoderSpec):
+    """A variational autoencoder with prior N(0, I)."""
+
+    kind: Literal["vae"] = "vae"
+
+
+class VAEGANSpec(AutoencoderSpec):
+    """A variational autoencoder with a discriminator beside it."""
+
+    kind: Literal["vae-gan"] = "vae-gan"
+    adversarial_weight: NonNegative = 0.25
+    """The discriminator's push on the decoder's last layer, in parts of the reconstruction's."""
+    adversarial_cap: Positive = 1.0
+    """The largest weight of its term: nats of ELBO per nat of the term and value of an image."""
+    adversarial_start: Fraction = 0.1
+    """Part of the budget in which the discriminator learns and its term is off."""
+    adversarial_ramp: Fraction = 0.1
+    """Part of the budget over which the term's weight then rises from 0."""
+    judged: Literal["both", "reconstructions"] = "both"
+    """What the discriminator sees: reconstructions and decoded prior codes, or only the former."""
+    r1_gamma: NonNegative = 0.0
+    """Weight of the R1 penalty, for images in [-1, 1]."""
+    r1_interval: Count = 1
+    """Compute the penalty every so many steps, with as many times the weight."""
+
+    @model_validator(mode="after")
+    def _ramp_ends(self) -> "VAEGANSpec":
+        if self.adversarial_start + self.adversarial_ramp > 1:
+            raise ValueError(
+                f"model.adversarial_start {self.adversarial_start:g} and model.adversarial_ramp "
+                f"{self.adversarial_ramp:g} are parts of one budget; together at most 1"
+            )
+        return self
 
 
 class GANSpec(Spec):
@@ -138,7 +183,7 @@ class CustomSpec(Spec):
     """The name of its class."""
 
 
-ModelSpec = Annotated[VAESpec | GANSpec | CustomSpec, Field(discriminator="kind")]
+ModelSpec = Annotated[VAESpec | GANSpec | VAEGANSpec | CustomSpec, Field(discriminator="kind")]
 
 
 class Adam(Spec):
@@ -169,8 +214,82 @@ class TrainingSpec(Spec):
     ema: EmaSpec = EmaSpec()
 
 
-TURNS = {"vae": ("autoencoder",), "gan": ("discriminator", "generator")}
+TURNS = {
+    "vae": ("autoencoder",),
+    "gan": ("discriminator", "generator"),
+    "vae-gan": ("autoencoder", "discriminator"),
+}
 """The turns of each kind of model, in order; each may have its own optimizer settings."""
+
+
+class Dimension(Spec):
+    """What a search may choose for one setting: a number of a range, or one of some values."""
+
+    low: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """The lower end of a range; it belongs to it."""
+    high: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """The upper end; it belongs to the range too."""
+    log: bool = False
+    """Whether equal factors are equally likely, and not equal differences."""
+    integer: bool = False
+    """Whole numbers only."""
+    choices: tuple[bool | int | float | str | None, ...] = ()
+    """In place of a range: the values, at least two."""
+
+    @field_validator("choices", mode="before")
+    @classmethod
+    def _numbers(cls, values: Any) -> Any:
+        """YAML 1.1 reads "1e-3" as text; people mean the number."""
+
+        def number(value: Any) -> Any:
+            try:
+                return float(value) if isinstance(value, str) else value
+            except ValueError:
+                return value
+
+        return [number(value) for value in values] if isinstance(values, list | tuple) else values
+
+    @model_serializer
+    def _form(self) -> dict[str, Any]:
+        """Either form without the keys of the other."""
+        if self.choices:
+            return {"choices": list(self.choices)}
+        low, high = (
+            int(end) if self.integer and end is not None else end for end in (self.low, self.high)
+        )
+        return {"low": low, "high": high, "log": self.log, "integer": self.integer}
+
+    def objection(self) -> str:
+        """What is wrong with it in itself, in words that follow its key; empty if nothing is."""
+        given = self.model_fields_set
+        if self.choices or "choices" in given:
+            if given != {"choices"}:
+                return "has both choices and a range; give one of the two"
+            different = {(type(value), value) for value in self.choices}
+            if len(different) < 2 or len(different) < len(self.choices):
+                return f"has the choices {list(self.choices)}; give at least two different values"
+            return ""
+        if self.low is None or self.high is None:
+            return "needs low and high, or choices"
+        if self.low >= self.high:
+            return f"goes from {self.low:g} to {self.high:g}; low must be below high"
+        if self.log and self.low <= 0:
+            return f"is logarithmic and begins at {self.low:g}; it must begin above 0"
+        if self.integer and (self.low % 1 or self.high % 1):
+            return f"goes from {self.low:g} to {self.high:g}; integer: true needs whole numbers"
+        return ""
+
+    def corners(self) -> tuple[Any, ...]:
+        """Values that must fit if all of them are to: the choices, or both ends and one between.
+
+        The one between is a broken number unless the range holds whole ones only.
+        """
+        if self.choices:
+            return self.choices
+        low, high = self.low or 0.0, self.high or 0.0
+        if self.integer:
+            return (int(low), int(high))
+        return (low, high, low + 0.618 * (high - low))
 
 
 class Recipe(Spec):
@@ -187,6 +306,15 @@ class Recipe(Spec):
     optimizers: dict[str, Adam] = {}
     """By name of the turn; what is not named gets Adam's defaults."""
     training: TrainingSpec = TrainingSpec()
+    search: dict[str, Dimension] = {}
+    """By dotted key: what `compare --trials` may choose. Training does not look at it."""
+
+    @model_validator(mode="after")
+    def _space_is_one(self) -> "Recipe":
+        for key, dimension in self.search.items():
+            if objection := dimension.objection():
+                raise ValueError(f"search.{key} {objection}")
+        return self
 
     @model_validator(mode="after")
     def _turns_exist(self) -> "Recipe":
