@@ -93,3 +93,19 @@ def test_what_cannot_be_searched_is_said(queries, base, k, sentence):
 def test_one_item_has_no_other():
     with pytest.raises(DataError, match="without the item itself"):
         nearest(R[:1], R[:1], exclude=torch.tensor([0]))
+
+
+@pytest.mark.parametrize("count", [81, 400, 1003])
+@pytest.mark.parametrize("k", [1, 3])
+def test_groups_and_what_is_left_over(count, k):
+    # The winners lie in every place: in the groups, in the few items left over, and twice.
+    base = torch.cat([R, R + 0.001])[:count]
+    queries = torch.cat([base[-9:], base[:9], base[::40]]) + 1e-4
+    distances, indices = nearest(queries, base, k)
+    expected = naive(queries, base, k)
+    assert torch.equal(indices, expected.indices)
+    torch.testing.assert_close(distances, expected.values, rtol=1e-9, atol=0)
+    itself = torch.arange(count)
+    distances, indices = nearest(base, base, k, exclude=itself)
+    assert not bool((indices == itself[:, None]).any())
+    torch.testing.assert_close(distances, naive(base, base, k, itself).values, rtol=1e-9, atol=0)

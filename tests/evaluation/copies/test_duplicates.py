@@ -3,9 +3,11 @@ import torch
 from scipy.fft import dctn
 
 from diptych.errors import DataError
+from diptych.evaluation.copies import duplicates as module
 from diptych.evaluation.copies.duplicates import (
     calibrated_hamming,
     exact_duplicates,
+    fewest_differing,
     hamming_nearest,
     perceptual_duplicates,
     perceptual_hash,
@@ -171,3 +173,19 @@ def test_items_of_another_kind_are_refused(other):
 def test_frequencies_out_of_range():
     with pytest.raises(DataError, match="2 to 32 frequencies, not 1"):
         perceptual_hash(TRAIN, frequencies=1)
+
+
+@pytest.mark.parametrize("bits", [63, 255, 1023])
+@pytest.mark.parametrize("native", [True, False])
+def test_fewest_differing_bits_are_counted_exactly_in_every_type(monkeypatch, bits, native):
+    monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
+    generator = seeded(bits)
+    base = torch.rand(300, bits, generator=generator) > 0.5
+    hashes = base[:270].clone()
+    hashes[torch.arange(270), torch.arange(270) % bits] ^= True
+    hashes[100:200] = torch.rand(100, bits, generator=generator) > 0.5
+    differing = (hashes[:, None] ^ base).sum(2)
+    assert torch.equal(fewest_differing(hashes, base), differing.amin(1))
+    distance, index = hamming_nearest(hashes, base)
+    assert torch.equal(distance, differing.amin(1))
+    assert torch.equal(index, differing.min(1).indices)

@@ -6,6 +6,7 @@ than the generated one.
 Source: Alaa et al. 2022, arXiv:2102.08921.
 """
 
+import torch
 from torch import Tensor
 
 from diptych.evaluation.copies.intervals import share
@@ -41,5 +42,6 @@ def authenticity_of_nearest(distance: Tensor, index: Tensor, train: Tensor) -> E
         index: (N,), which that is.
         train: (M, D), M ≥ 2.
     """
-    radius = nearest(train[index], train, exclude=index)[0][:, 0]
+    once, which = torch.unique(index, return_inverse=True)  # many are nearest to the same few
+    radius = nearest(train[once], train, exclude=once)[0][which, 0]
     return share(distance > radius, scale=100.0)

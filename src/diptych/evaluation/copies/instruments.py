@@ -1,11 +1,12 @@
 """The instruments of the panel, prepared once and then given samples, real items or copies.
 
 What depends on the real sets alone (the cells, the thresholds, distances between real items) is
-made once, so that samples, floor and ceiling are measured with the same ruler.
+made once, so that samples, floor and ceiling are measured with the same ruler; `state` is that
+ruler as tensors, and instruments that are given it spare themselves the making.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from diptych.evaluation.copies.duplicates import (
     calibrated_hamming,
     duplicates_of_hashes,
     exact_duplicates,
-    hamming_nearest,
+    fewest_differing,
     perceptual_hash,
 )
 from diptych.evaluation.copies.intervals import share
@@ -57,30 +58,29 @@ class FeatureInstruments:
         train: (L, D).
         n: how many items will be judged, for the number of cells.
         seed: of the cells and of every choice of items.
+        kept: the state of instruments of the same arguments; None makes it.
 
     Attributes:
         settings: by key, what the figures depend on beyond the sets.
+        state: "real_to_train", float64 (N,), distances; where there is one, "threshold", a
+            ratio; where there are cells, "centers", (K, D).
     """
 
-    def __init__(self, real: Tensor, train: Tensor, *, n: int, seed: int) -> None:
+    def __init__(
+        self,
+        real: Tensor,
+        train: Tensor,
+        *,
+        n: int,
+        seed: int,
+        kept: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.real, self.train, self.seed = real, train, seed
         cells = min(MOST_CELLS, n // PER_CELL, len(train))
-        # One cell would be the test over the whole space again.
-        self.centers: Tensor | None = None
-        if cells > 1:
-            generator = stream(seed, "copies/cells")
-            some = train[torch.randperm(len(train), generator=generator)[:FIT_CELLS]]
-            self.centers = k_means(some, cells, generator=generator, steps=STEPS).centers
-        self.real_to_train = nearest(real, train)[0][:, 0]
-        self.threshold: float | None = None
-        if len(real) > 1:
-            others = nearest(real, real, exclude=torch.arange(len(real), device=real.device))[0][
-                :, 0
-            ]
-            unseen = ratio_of_distances(self.real_to_train, others)
-            threshold = calibrated_threshold(unseen)
-            # Infinite where the held-out items are identical to each other: no ruler at all.
-            self.threshold = threshold if math.isfinite(threshold) else None
+        self.state = self._made(cells) if kept is None else dict(kept)
+        self.real_to_train = self.state["real_to_train"]
+        self.centers = self.state.get("centers")
+        self.threshold = float(self.state["threshold"]) if "threshold" in self.state else None
         order = torch.randperm(len(train), generator=stream(seed, "copies/gap"))
         self.some_train = train[order[: len(real)].to(train.device)]
         members = {"seed": seed, "members": len(self.some_train)}
@@ -91,6 +91,24 @@ class FeatureInstruments:
             "membership-auc": members,
             "membership-tpr": {**members, "false": FALSE},
         }
+
+    def _made(self, cells: int) -> dict[str, Tensor]:
+        """The state, from the real sets alone."""
+        real, train = self.real, self.train
+        state = {"real_to_train": nearest(real, train)[0][:, 0]}
+        # One cell would be the test over the whole space again.
+        if cells > 1:
+            generator = stream(self.seed, "copies/cells")
+            some = train[torch.randperm(len(train), generator=generator)[:FIT_CELLS]]
+            state["centers"] = k_means(some, cells, generator=generator, steps=STEPS).centers
+        if len(real) > 1:
+            itself = torch.arange(len(real), device=real.device)
+            others = nearest(real, real, exclude=itself)[0][:, 0]
+            threshold = calibrated_threshold(ratio_of_distances(state["real_to_train"], others))
+            # Infinite where the held-out items are identical to each other: no ruler at all.
+            if math.isfinite(threshold):
+                state["threshold"] = torch.tensor(threshold, dtype=torch.float64)
+        return state
 
     def __call__(self, fake: Tensor) -> dict[str, Estimate]:
         """Return the estimates by key; what does not apply to these sets is left out.
@@ -149,32 +167,45 @@ class ItemInstruments:
         real: images uint8 (N, H, W, C) or points (N, D), held out.
         train: likewise.
         seed: of the noisy copies that choose the hash.
+        kept: the state of instruments of the same arguments; None makes it.
 
     Attributes:
         settings: by key, what the figures depend on beyond the sets.
+        state: of the hash, empty where there is none; see `_CalibratedHash.state`.
     """
 
-    def __init__(self, real: Tensor, train: Tensor, *, seed: int) -> None:
+    def __init__(
+        self,
+        real: Tensor,
+        train: Tensor,
+        *,
+        seed: int,
+        kept: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.train = train
         self.settings: dict[str, dict[str, Any]] = {}
-        self.hash: _CalibratedHash | None = None
-        if train.ndim != 4:
-            return
-        largest = max(2, min(FREQUENCIES, *train.shape[1:3]))
+        if kept is None:
+            self.hash = self._chosen(real, seed) if train.ndim == 4 else None
+        else:
+            self.hash = _CalibratedHash.of_state(kept)
+        self.state = {} if self.hash is None else self.hash.state
+        if self.hash is not None:
+            self.settings["perceptual-duplicates"] = {
+                "hash": "dct",
+                "frequencies": self.hash.frequencies,
+                "hamming": self.hash.hamming,
+            }
+
+    def _chosen(self, real: Tensor, seed: int) -> "_CalibratedHash | None":
+        """The hash that finds more copies, or None if all images are flat."""
+        largest = max(2, min(FREQUENCIES, *self.train.shape[1:3]))
         # Twice as many frequencies tell more images apart, unless these have nothing there.
         tried = [
             found
             for frequencies in dict.fromkeys([largest, max(2, largest // 2)])
-            if (found := _CalibratedHash.of(real, train, frequencies, seed)) is not None
+            if (found := _CalibratedHash.of(real, self.train, frequencies, seed)) is not None
         ]
-        if not tried:
-            return
-        self.hash = max(tried, key=lambda found: found.finds)
-        self.settings["perceptual-duplicates"] = {
-            "hash": "dct",
-            "frequencies": self.hash.frequencies,
-            "hamming": self.hash.hamming,
-        }
+        return max(tried, key=lambda found: found.finds, default=None)
 
     def __call__(self, fake: Tensor) -> dict[str, Estimate]:
         """Return the estimates by key; perceptual ones for images only.
@@ -200,17 +231,15 @@ class _CalibratedHash:
         frequencies: of the hash, each way.
         hashes: of the training images.
         flat: which of them are too flat.
-        hamming: bits that may differ.
+        unseen: int64, bits from held-out images, flat ones apart, to the nearest training image.
         finds: the share, 0..1, of noisy copies of training images that are found so.
-        doubt: a sentence where the hash is not to be trusted in these data, else empty.
     """
 
     frequencies: int
     hashes: Tensor
     flat: Tensor
-    hamming: int
+    unseen: Tensor
     finds: float
-    doubt: str
 
     @classmethod
     def of(
@@ -221,21 +250,49 @@ class _CalibratedHash:
         hashes, flat = perceptual_hash(real, frequencies=frequencies)
         if bool(base_flat.all()) or bool(flat.all()):
             return None
-        bits, _ = hamming_nearest(hashes[~flat], base[~base_flat])
-        hamming = calibrated_hamming(bits, bits=base.shape[1], level=LEVEL)
-        doubt = ""
-        if float((bits == 0).double().mean()) > LEVEL:
-            doubt = "These images are too simple: unseen ones have the hashes of training images."
-        elif len(bits) < FEWEST_CALIBRATING:
-            doubt = f"{len(bits)} held-out images cannot calibrate the bits."
+        unseen = fewest_differing(hashes[~flat], base[~base_flat])
         generator = stream(seed, "copies/hash")
         some = (~base_flat).nonzero()[:, 0]
         some = some[torch.randperm(len(some), generator=generator)[:PLANTED]]
         noisy, _ = perceptual_hash(
             noisy_bytes(train[some], generator=generator), frequencies=frequencies
         )
+        hamming = calibrated_hamming(unseen, bits=base.shape[1], level=LEVEL)
         finds = float(((noisy ^ base[some]).sum(1) <= hamming).double().mean())
-        return cls(frequencies, base, base_flat, hamming, finds, doubt)
+        return cls(frequencies, base, base_flat, unseen, finds)
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> "_CalibratedHash | None":
+        """The reverse of `state`; None where there was no hash."""
+        if "hashes" not in state:
+            return None
+        frequencies, finds = state["hash"].tolist()
+        return cls(int(frequencies), state["hashes"], state["flat"], state["unseen"], finds)
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """As tensors; "hash" holds the frequencies and the share found."""
+        numbers = torch.tensor([self.frequencies, self.finds], dtype=torch.float64)
+        return {
+            "hash": numbers,
+            "hashes": self.hashes,
+            "flat": self.flat,
+            "unseen": self.unseen,
+        }
+
+    @property
+    def hamming(self) -> int:
+        """Bits that may differ."""
+        return calibrated_hamming(self.unseen, bits=self.hashes.shape[1], level=LEVEL)
+
+    @property
+    def doubt(self) -> str:
+        """A sentence where the hash is not to be trusted in these data, else empty."""
+        if float((self.unseen == 0).double().mean()) > LEVEL:
+            return "These images are too simple: unseen ones have the hashes of training images."
+        if len(self.unseen) < FEWEST_CALIBRATING:
+            return f"{len(self.unseen)} held-out images cannot calibrate the bits."
+        return ""
 
     def share(self, fake: Tensor) -> Estimate:
         """Return the share of images that have the hash of a training image, nearly."""

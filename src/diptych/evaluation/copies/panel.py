@@ -7,13 +7,16 @@ place of samples) and its ceiling (planted copies in place of samples).
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from diptych.data import cache_root
 from diptych.errors import DataError
 from diptych.evaluation.copies.instruments import FeatureInstruments, ItemInstruments
+from diptych.evaluation.copies.kept import Kept, kept_file, read_kept, write_kept
 from diptych.evaluation.copies.membership import membership_of_scores
 from diptych.evaluation.copies.nearest import checked
 from diptych.evaluation.copies.planted import near_copies, noisy_bytes, planted_rows
@@ -61,6 +64,7 @@ def copies_panel(
     seed: int = 0,
     planted: int | None = None,
     log_density: tuple[Tensor, Tensor] | None = None,
+    cache_dir: Path | None = None,
     progress: Progress = silent,
 ) -> list[Figure]:
     """Measure samples, unseen real items and planted copies against the training set.
@@ -74,6 +78,8 @@ def copies_panel(
         planted: how many copies are planted for the ceiling; None takes as many as samples.
         log_density: scores of training and of held-out items, e.g. the model's log p(x) in nats,
             for a second membership test; any number of each.
+        cache_dir: where what depends on the real sets alone is kept; by default the floors'
+            folder of :func:`cache_root`.
         progress: told how far the work is.
 
     Returns:
@@ -97,18 +103,24 @@ def copies_panel(
         generator=stream(seed, "copies/planted"),
     )
     progress("looking for copies", 0, 4)
-    by_features = FeatureInstruments(
-        described.real, described.train, n=min(len(sets.fake), len(sets.real)), seed=seed
-    )
-    by_items = ItemInstruments(sets.real, sets.train, seed=seed)
+    n = min(len(sets.fake), len(sets.real))
+    folder = cache_root() / "floors" if cache_dir is None else cache_dir
+    path = kept_file(folder, sets, described, seed=seed, n=n, planted=len(rows))
+    kept = read_kept(path)
+    state = None if kept is None else kept.state
+    by_features = FeatureInstruments(described.real, described.train, n=n, seed=seed, kept=state)
+    by_items = ItemInstruments(sets.real, sets.train, seed=seed, kept=state)
     progress("looking for copies", 1, 4)
     of_features, of_items = by_features(described.fake), by_items(sets.fake)
     progress("looking for copies", 2, 4)
-    floors: dict[str, Estimate] = {}
-    if sets.floor is not None and described.floor is not None:
-        floors = by_features(described.floor) | by_items(sets.floor)
-    progress("looking for copies", 3, 4)
-    ceilings = _ceilings(sets.train, described.train, rows, by_features, by_items, seed)
+    if kept is None:
+        floors: dict[str, Estimate] = {}
+        if sets.floor is not None and described.floor is not None:
+            floors = by_features(described.floor) | by_items(sets.floor)
+        progress("looking for copies", 3, 4)
+        ceilings = _ceilings(sets.train, described.train, rows, by_features, by_items, seed)
+        kept = Kept(by_features.state | by_items.state, floors, ceilings)
+        write_kept(path, kept)
     if log_density is not None:
         test = membership_of_scores(*log_density, generator=stream(seed, "copies/membership"))
         of_items |= {"membership-density-auc": test.auc, "membership-density-tpr": test.tpr}
@@ -129,10 +141,10 @@ def copies_panel(
         estimate = of_features.get(key, of_items.get(key))
         if estimate is None:
             continue
-        if key == "authenticity" and key not in floors:
+        if key == "authenticity" and key not in kept.floors:
             baseline = "Without unseen real items its baseline, far below 100, is not known."
             estimate = replace(estimate, note=baseline, trusted=False)
-        floor, ceiling = floors.get(key), ceilings.get(key)
+        floor, ceiling = kept.floors.get(key), kept.ceilings.get(key)
         if floor is not None and ceiling is not None and _overlap(floor, ceiling):
             blind = "Blind here: even planted copies do not stand out from unseen real items."
             estimate = replace(estimate, note=f"{estimate.note} {blind}".strip(), trusted=False)
