@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from diptych.models import GAN, VAE, Game, Turn
     from diptych.models.build import build
     from diptych.study.compare import compare
+    from diptych.study.study import open_study
     from diptych.training.run import load, resume, train
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "evaluate_sets",
     "load",
     "load_data",
+    "open_study",
     "recipes",
     "resume",
     "train",
@@ -46,6 +48,7 @@ _HOME = {
     "evaluate_sets": "diptych.evaluation.two_sets",
     "load": "diptych.training.run",
     "load_data": "diptych.data",
+    "open_study": "diptych.study.study",
     "resume": "diptych.training.run",
     "train": "diptych.training.run",
 }

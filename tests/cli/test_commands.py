@@ -256,7 +256,8 @@ def test_compare(diptych, recipe_files, disc_file) -> None:
     assert str(Path("study/report.html").resolve()) in ended.out
     assert "Tiny VAE" in ended.out
     assert "Tiny GAN" in ended.out
-    assert "next: diptych sample study/" in ended.out
+    assert "next: diptych explore study/tiny-vae/seed-0 study/tiny-gan/seed-0" in ended.out
+    assert "diptych sample study/tiny-gan/seed-0 -n 64" in ended.out
     study = json.loads(Path("study/study.json").read_text())
     assert [member["recipe"] for member in study["members"]] == ["tiny-vae", "tiny-gan"]
     for member in study["members"]:
@@ -265,8 +266,11 @@ def test_compare(diptych, recipe_files, disc_file) -> None:
         assert member["figures"]
         for drawn in member["pictures"].values():
             picture(Path("study") / drawn)
-    assert study["budget"] == {"minutes": None, "images": 160}
+    assert study["budget"] == {"minutes": None, "images": 160, "equal": "images"}
     assert study["command"].startswith("diptych compare ")
+    assert study["verdict"]["headline"] in ended.out
+    for answer in study["verdict"]["answers"]:
+        assert answer["sentence"] in ended.out
     picture(Path("study") / study["real"])
 
 

@@ -45,7 +45,7 @@ def test_completion_imports_nothing_heavy(environment) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert ended.stderr.splitlines()[-1].strip() == "loaded:", ended.stderr
-    assert set(ended.stdout.split()) == {"resume", "reconstruct", "recipes"}
+    assert set(ended.stdout.split()) == {"report", "resume", "reconstruct", "recipes"}
 
 
 DATA = {"--size", "--crop", "--data-dir", "--skip-bad"}
@@ -55,7 +55,9 @@ TOLD = {"--json", "--quiet"}
 PICTURE = {"--out", "--seed", "--scale", "--count"}
 
 OPTIONS = {
-    "compare": TRAINING | TOLD,
+    "compare": TRAINING | {"--equal", "--seeds", "--trials", "--jobs", "--metrics"} | TOLD,
+    "report": {"--format", "--out"},
+    "explore": {"--port", "--no-open", "--data", "--data-dir", "--crop", "--skip-bad"},
     "train": TRAINING | TOLD,
     "resume": BUDGET | {"--device"} | TOLD,
     "sample": PICTURE,

@@ -33,6 +33,23 @@ def test_options(command, options, says, refused, disc_file, tmp_path) -> None:
     assert untouched(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--equal", "time"), "32 images take each recipe a time of its own"),
+        (("--equal", "luck"), "luck"),
+        (("--metrics", "fid,blurr"), "no metric or panel called 'blurr'; did you mean blur?"),
+        (("--seeds", 0), "greater than or equal to 1"),
+        (("--jobs", 0), "greater than or equal to 1"),
+        (("--trials", -1), "greater than or equal to 0"),
+    ],
+)
+def test_options_of_a_study(options, says, refused, disc_file, tmp_path) -> None:
+    text = refused("compare", "vae", "gan", "--data", disc_file, "--images", 32, "-q", *options)
+    assert says in text
+    assert untouched(tmp_path)
+
+
 def test_unknown_recipes(refused, tmp_path) -> None:
     assert "there is no recipe 'vea'. Did you mean 'vae'?" in refused("train", "vea")
     assert "Did you mean 'gan'?" in refused("compare", "vae", "gann")

@@ -21,9 +21,8 @@ def test_two_recipes_of_one_title_are_told_apart(diptych, recipe_files, disc_fil
         "compare", recipe_files["vae"], twin, "--data", disc_file, "--images", 32, "--out", "s"
     )
     assert ended.code == 0
-    header = ended.out.strip().splitlines()[0]
-    assert "Tiny VAE (tiny-vae)" in header
-    assert "Tiny VAE (twin)" in header
+    assert "Tiny VAE (tiny-vae)" in ended.out
+    assert "Tiny VAE (twin)" in ended.out
     page = (tmp_path / "s" / "report.html").read_text()
     assert "Tiny VAE (twin)" in page
 
@@ -39,14 +38,14 @@ def test_a_diverged_member_is_explained_and_never_suggested(
     )
     assert ended.code == 0
     assert "diverged" in ended.out
-    assert "s/bad: training diverged" in ended.out
-    assert "diptych sample s/tiny-vae" in ended.out
+    assert "s/bad/seed-0: training diverged" in ended.out
+    assert "diptych sample s/tiny-vae/seed-0" in ended.out
     assert "diptych sample s/bad" not in ended.out
 
 
-def test_a_comparison_is_not_a_run_and_names_its_runs(refused, diptych, recipe_files, disc_file):
+def test_a_study_is_not_a_run_and_names_its_runs(refused, diptych, recipe_files, disc_file):
     diptych("compare", recipe_files["vae"], "--data", disc_file, "--images", 32, "--out", "s")
-    assert "s is a comparison; its runs are s/tiny-vae" in refused("evaluate", "s")
+    assert "s is a study; its runs are s/tiny-vae/seed-0" in refused("evaluate", "s")
 
 
 def test_brackets_in_names_are_only_brackets(diptych, recipe_files, disc_file, tmp_path):

@@ -17,7 +17,7 @@ from diptych.recipes import load_recipe
 def test_the_public_names_are_there() -> None:
     assert set(diptych.__all__) == {
         "GAN", "VAE", "Game", "Turn", "__version__", "build", "compare", "evaluate",
-        "evaluate_sets", "load", "load_data", "recipes", "resume", "train",
+        "evaluate_sets", "load", "load_data", "open_study", "recipes", "resume", "train",
     }  # fmt: skip
     for name in diptych.__all__:
         assert getattr(diptych, name) is not None
@@ -52,6 +52,13 @@ def test_the_snippet_of_the_readme(tiny_recipe, disc_data, tmp_path, monkeypatch
     assert scores["negative ELBO"].unit == "nats per image"
     assert scores["negative ELBO"].value == diptych.evaluate(run, data)["negative ELBO"].value
     both = [load_recipe(tiny_recipe(kind)) for kind in ("vae", "gan")]
-    study = diptych.compare(both, data, images=160)
+    study = diptych.compare(both, data, images=160, seeds=2, metrics=("fidelity", "blur"))
+    assert study.directory.parent.name == "studies"
     page = study.report(tmp_path / "report.html")
     assert page.stat().st_size > 1_000
+    assert study.report(format="md").read_text().startswith("#")
+    assert study.verdict.headline
+    assert {row.recipe for row in study.table.rows if row.kind == "member"} == {
+        "tiny-vae", "tiny-gan",
+    }  # fmt: skip
+    assert diptych.open_study(study.directory).results == study.results

@@ -12,8 +12,10 @@ from diptych.cli.data import data
 from diptych.cli.diff import diff
 from diptych.cli.doctor import doctor
 from diptych.cli.evaluate import evaluate
+from diptych.cli.explore import explore
 from diptych.cli.pictures import interpolate, reconstruct, sample
 from diptych.cli.recipes import recipes
+from diptych.cli.report import report
 from diptych.cli.train import resume, train
 from diptych.cli.weights import weights
 from diptych.errors import DiptychError
@@ -51,6 +53,8 @@ def _root(
 
 for command in (
     compare,
+    report,
+    explore,
     train,
     resume,
     sample,

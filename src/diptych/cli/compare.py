@@ -2,11 +2,12 @@
 
 import shlex
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from diptych.cli.console import figures_table, print_json, print_table, reporting, stdout
+from diptych.cli.console import print_json, reporting
 from diptych.cli.options import (
     Crop,
     DataDir,
@@ -14,6 +15,7 @@ from diptych.cli.options import (
     Device,
     Images,
     JsonOutput,
+    Metrics,
     Minutes,
     Out,
     Precision,
@@ -26,8 +28,16 @@ from diptych.cli.options import (
     check_budget,
 )
 from diptych.cli.train import find_data
+from diptych.errors import DiptychError
 
 __all__ = ["compare"]
+
+
+class Equal(StrEnum):
+    """What all members have the same of."""
+
+    time = "time"
+    images = "images"
 
 
 def compare(
@@ -37,6 +47,24 @@ def compare(
     data: DataName = "fashion-mini",
     minutes: Minutes = None,
     images: Images = None,
+    equal: Annotated[
+        Equal | None,
+        typer.Option(
+            "--equal",
+            help="With --minutes: images shows all as many as the slowest recipe sees in them.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Members per recipe: seeds --seed and on.")
+    ] = 1,
+    trials: Annotated[
+        int,
+        typer.Option("--trials", min=0, help="Settings of each recipe to search through first."),
+    ] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Members trained side by side.")
+    ] = 1,
+    metrics: Metrics = "",
     size: Size = None,
     crop: Crop = False,
     data_dir: DataDir = None,
@@ -49,9 +77,14 @@ def compare(
     json: JsonOutput = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train recipes under the same budget, measure them alike, and write one page.
+    """Train recipes under the same budget, measure them alike, and judge, on one page.
 
     diptych compare vae gan --data fashion-mini --minutes 3
+
+    diptych compare vae gan vae-gan --data ./my-pictures --size 32 --minutes 20 --seeds 3
+
+    An interrupted study goes on when the same command names its --out; with more seeds or
+    recipes it grows.
     """
     from diptych.recipes import load_recipe
 
@@ -61,7 +94,7 @@ def compare(
         found = find_data(
             data, size=size, crop=crop, data_dir=data_dir, skip_bad=skip_bad, reporter=reporter
         )
-        from diptych.evaluation import Figure
+        from diptych.cli.verdict import StudyReporter, print_study
         from diptych.study.compare import compare as compare_recipes
 
         study = compare_recipes(
@@ -69,44 +102,23 @@ def compare(
             found,
             minutes=minutes,
             images=images,
+            equal=None if equal is None else equal.value,
+            seeds=seeds,
             seed=seed,
+            trials=trials,
+            jobs=jobs,
+            metrics=[name.strip() for name in metrics.split(",") if name.strip()],
             out=out,
             device=device,
             precision=precision.value,
             command=shlex.join(["diptych", *sys.argv[1:]]),
-            on_member=lambda recipe: reporter.start(recipe.title),
-            listener=reporter.row,
-            progress=reporter.measuring,
-            announce=reporter.say,
+            watcher=StudyReporter(reporter),
         )
     if json:
         print_json({"study": str(study.directory), **study.results})
-        return
-    members = study.results["members"]
-    stdout.print()
-    print_table(
-        figures_table(
-            {
-                m["title"]: [Figure.from_json(f, study.results["protocols"]) for f in m["figures"]]
-                for m in members
-            }
+    else:
+        print_study(study)
+    if not any(member["status"] == "finished" for member in study.results["members"]):
+        raise DiptychError(
+            f"no member of {study.directory} finished; study.json says why for each"
         )
-    )
-    stdout.print()
-    for member in members:
-        counts = ", ".join(f"{name} {n:,}" for name, n in member["parameters"].items())
-        stdout.print(
-            f"{member['title']}: {member['status']}; {member['images_seen']:,} images in "
-            f"{member['train_seconds']:.0f} s, {member['images_per_second']:,.0f} images/s; "
-            f"parameters: {counts}"
-        )
-        if member["reason"]:
-            stdout.print(f"  {member['reason']}")
-    if study.results["features"]:
-        stdout.print(study.results["features"]["sentence"])
-    stdout.print()
-    stdout.print(f"page: {(study.directory / 'report.html').resolve()}")
-    finished = [study.directory / m["directory"] for m in members if m["status"] == "finished"]
-    if finished:
-        stdout.print(f"next: diptych sample {finished[-1]} -n 64 --out grid.png")
-        stdout.print(f"      diptych resume {finished[-1]} --minutes 5")

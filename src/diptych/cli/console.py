@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diptych.evaluation.results import Evaluation
 
 __all__ = [
+    "ARROWS",
     "Reporter",
     "figures_table",
     "format_number",
@@ -64,53 +65,39 @@ def format_number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
-_ARROWS = {"lower": "↓", "higher": "↑", "closer": "≈"}
+ARROWS = {"lower": "↓", "higher": "↑", "closer": "≈"}
+"""Before a figure: which way is better; ≈ as near to the floor as can be."""
 
 
-def figures_table(columns: "Mapping[str, Sequence[Figure]]") -> Table:
-    """A row per figure under the name of its panel, a column per run, and the floor.
+def figures_table(title: str, figures: "Sequence[Figure]") -> Table:
+    """A row per figure under the name of its panel: value, interval, floor, ceiling and N.
 
     Args:
-        columns: the figures of each run by its title; runs may have different figures. With one
-            run the interval and the ceiling are shown too.
+        title: whose figures they are.
+        figures: of one evaluation.
     """
     from diptych.report.tables import PANEL_TITLES
 
-    single = len(columns) == 1
-    ceilings = single and any(f.ceiling is not None for of in columns.values() for f in of)
+    ceilings = any(figure.ceiling is not None for figure in figures)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("figure")
-    for title in columns:
-        table.add_column(title, justify="right", overflow="fold")
-    if single:
-        table.add_column("95 % interval", justify="right", overflow="fold")
-    table.add_column("floor", justify="right", overflow="fold")
-    if ceilings:
-        table.add_column("ceiling", justify="right", overflow="fold")
-    table.add_column("N", justify="right", overflow="fold")
-    rows: dict[str, dict[str, Figure]] = {}
-    for title, figures in columns.items():
-        for figure in figures:
-            rows.setdefault(figure.name, {})[title] = figure
+    table.add_column(title, justify="right", overflow="fold")
+    for column in ("95 % interval", "floor", *(("ceiling",) if ceilings else ()), "N"):
+        table.add_column(column, justify="right", overflow="fold")
     heading = ""
-    ordered = sorted(rows.items(), key=lambda row: _place_of(next(iter(row[1].values()))))
-    for name, by_title in ordered:
-        first = next(iter(by_title.values()))
-        base, features = _parted(name)
-        if heading != (heading := PANEL_TITLES[first.panel] + features):
+    for figure in sorted(figures, key=_place_of):
+        base, features = _parted(figure.name)
+        if heading != (heading := PANEL_TITLES[figure.panel] + features):
             table.add_row("", Text(heading, style="bold"))
-        values = [_value(by_title.get(title)) for title in columns]
-        interval = [_interval(first)] if single else []
-        ceiling = [format_number(first.ceiling)] if ceilings else []
         table.add_row(
-            _ARROWS[first.better],
+            ARROWS[figure.better],
             base,
-            *values,
-            *interval,
-            format_number(first.floor),
-            *ceiling,
-            _counts(list(by_title.values())),
+            format_number(figure.value) + ("" if figure.trusted else " (?)"),
+            _interval(figure),
+            format_number(figure.floor),
+            *((format_number(figure.ceiling),) if ceilings else ()),
+            _counts(figure),
         )
     return table
 
@@ -135,7 +122,7 @@ def print_evaluation(title: str, result: "Evaluation", *, every_note: bool) -> N
     """
     from diptych.report.tables import PANEL_TITLES
 
-    print_table(figures_table({title: result.figures}))
+    print_table(figures_table(title, result.figures))
     noted = [f for f in result.figures if f.note and (every_note or not f.trusted)]
     if noted:
         stdout.print()
@@ -173,20 +160,14 @@ def _parted(name: str) -> tuple[str, str]:
     return (base, f", {rest.removesuffix(')')}") if bracket else (name, "")
 
 
-def _value(figure: "Figure | None") -> str:
-    if figure is None:
-        return "–"
-    return format_number(figure.value) + ("" if figure.trusted else " (?)")
-
-
 def _interval(figure: "Figure") -> str:
     if figure.low is None or figure.high is None:
         return "–"
     return f"{figure.low:.3g} … {figure.high:.3g}"
 
 
-def _counts(figures: "Sequence[Figure]") -> str:
-    counts = [n for figure in figures for n in (figure.n_fake, figure.n_real) if n is not None]
+def _counts(figure: "Figure") -> str:
+    counts = [n for n in (figure.n_fake, figure.n_real) if n is not None]
     return " / ".join(f"{n:,}" for n in dict.fromkeys(counts)) or "–"
 
 
@@ -206,6 +187,12 @@ class Reporter:
         self.finish()
         self._name, self._stage = name, ""
         self._last_line = time.monotonic()
+
+    def of(self, name: str) -> "Reporter":
+        """A reporter of one member beside others: a bar of its own, or lines of its own."""
+        reporter = Reporter(self._bar, self._quiet)
+        reporter.start(name)
+        return reporter
 
     def say(self, sentence: str) -> None:
         """A line of its own."""

@@ -13,6 +13,7 @@ __all__ = [
     "Device",
     "Images",
     "JsonOutput",
+    "Metrics",
     "Minutes",
     "Out",
     "Precision",
@@ -66,6 +67,14 @@ Minutes = Annotated[
 ]
 Images = Annotated[
     int | None, typer.Option("--images", help="Budget in images shown, instead of minutes.")
+]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        "--metrics",
+        help="Comma-separated panels or metrics: fidelity, blur, fid, kid, prdc, ... "
+        "All that apply by default.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Of everything random.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]

@@ -1,50 +1,25 @@
-"""`compare`: recipes under one budget, the same instruments, one page."""
+"""`compare`: recipes x seeds under one budget, the same instruments, a verdict, one page."""
 
-import datetime
-import json
 import shlex
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import diptych
-from diptych.data import Data, describe, load_data, write_png
-from diptych.errors import DiptychError, TrainingDiverged
-from diptych.evaluation.evaluate import check_enough, evaluate
-from diptych.evaluation.results import Evaluation
-from diptych.evaluation.sets import Progress
-from diptych.models.build import check_fit
-from diptych.recipes import Recipe, load_recipe
-from diptych.report import write_report
-from diptych.study.pictures import GRID, draw_member, real_picture
-from diptych.training.budget import Budget
-from diptych.training.loop import LogRow
-from diptych.training.run import Run, train
-from diptych.training.rundir import RunDirectory, new_directory, numbered, write_text
-from diptych.training.speed import Precision, SpeedPlan
+from diptych.data import Data, load_data
+from diptych.errors import InterruptedRun
+from diptych.evaluation.density.panel import Effort
+from diptych.recipes import Recipe
+from diptych.study.lock import study_lock
+from diptych.study.plan import Equal, Plan, make_plan
+from diptych.study.results import Book, check_place
+from diptych.study.stages import Stages, search_together
+from diptych.study.stopping import signals_as_interrupts
+from diptych.study.study import Study, open_study
+from diptych.study.telling import plan_lines
+from diptych.study.watching import Watcher
+from diptych.training.rundir import numbered
+from diptych.training.speed import Precision
 
-__all__ = ["Study", "compare"]
-
-COMPARED = (
-    *("fid", "kid", "prdc", "collapse", "blur", "reconstruction"),
-    *("negative-elbo", "bits-per-dimension"),
-)
-"""What members are measured by: panels that take seconds. `evaluate` measures the rest."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """Several runs at one budget, backed by a directory with `study.json`."""
-
-    directory: Path
-    results: dict[str, Any]
-    """The content of study.json."""
-
-    def report(self, out: str | Path | None = None) -> Path:
-        """Write the page, from the files alone; `report.html` in the directory if not told."""
-        return write_report(self.directory, None if out is None else Path(out))
+__all__ = ["compare"]
 
 
 def compare(
@@ -53,193 +28,122 @@ def compare(
     *,
     minutes: float | None = None,
     images: int | None = None,
+    seeds: int | Iterable[int] = 1,
     seed: int = 0,
+    equal: Equal | None = None,
+    trials: int = 0,
+    jobs: int = 1,
+    metrics: Sequence[str] = (),
+    n: int | None = None,
+    effort: Effort = "quick",
     out: str | Path | None = None,
     overrides: Iterable[str] = (),
     device: str = "auto",
     precision: Precision = "auto",
     command: str = "",
-    on_member: Callable[[Recipe], None] | None = None,
-    listener: Callable[[LogRow], None] | None = None,
-    progress: Progress | None = None,
-    announce: Callable[[str], None] | None = None,
+    watcher: Watcher | None = None,
 ) -> Study:
-    """Train each recipe under the same budget, measure all with the same instruments.
+    """Train each recipe at each seed under one budget, measure all alike, and judge.
 
-    Data order, splits and budget are the same; evaluation and pictures are not charged. A member
-    that diverges is reported as such, and the study goes on. The page is written at the end.
+    All that differs between members is what their recipes say: splits and budget are the same,
+    and so is the order of the data at the same seed; measuring and pictures are not charged. A
+    member that diverges or crashes is reported as such, and the study goes on.
+
+    A study that was interrupted, in whatever way, goes on when it is asked for again with the
+    same `out`: what is trained is not trained again, what is measured is not measured again. It
+    may also be asked for with more seeds or more recipes than before; then it grows.
 
     Args:
         recipes: names, files or recipes, each once.
         data: from `load_data`, or what `load_data` takes.
         minutes: the budget of each member in minutes of training; 5 if nothing is given.
         images: or in images shown.
-        seed: of weights, data order and noise, the same for all.
-        out: the study's directory, new or empty; None makes `studies/NNNN-data`.
+        seeds: how many seeds, or the seeds themselves.
+        seed: the first, where only their number is given.
+        equal: "time" or "images". Minutes alone are equal time, images alone equal images.
+            Minutes with equal images: a short probe finds the slowest recipe, and all members
+            are shown as many images as it manages in that time.
+        trials: so many settings of each recipe are tried first, chosen on validation images.
+        jobs: members trained side by side, each in a process with its share of the cores.
+        metrics: panels or metrics by name; all that apply if none is named.
+        n: samples and real items to measure on; None takes what `evaluate` takes.
+        effort: on likelihoods, "quick" or "full".
+        out: the study's directory: new, empty, or that of the same study to go on with; None
+            makes `studies/NNNN-data`.
         overrides: settings applied to every recipe.
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "fp32" or "bf16".
         command: what the person typed, for the page; made up from the arguments if empty.
-        on_member: called before each member is trained.
-        listener: called with each row of metrics.
-        progress: called while measuring.
-        announce: called with one line about each member before it is trained.
+        watcher: told what is being done.
 
     Raises:
-        RecipeError, DataError: before anything is trained.
-        InterruptedRun: on Ctrl-C or SIGTERM, after saving the member in training.
+        DiptychError: something does not fit; nothing was trained.
+        InterruptedRun: on Ctrl-C or SIGTERM, after saving the members in training.
     """
-    overrides = tuple(overrides)
-    if isinstance(recipes, (str, Path)):
-        recipes = [recipes]
-    resolved = _with_own_titles([load_recipe(recipe, overrides) for recipe in recipes])
-    names = [recipe.name for recipe in resolved]
-    if len(set(names)) < len(names) or not names:
-        raise DiptychError(f"compare needs recipes of different names, not: {', '.join(names)}")
+    watcher = watcher or Watcher()
     loaded = data if isinstance(data, Data) else load_data(data)
-    for recipe in resolved:
-        check_fit(recipe, loaded)
-    check_enough(loaded)
-    if minutes is None and images is None:
-        minutes = 5.0
-    Budget(minutes, images)
-    SpeedPlan.choose(device=device, precision=precision)
-    directory = _directory(out, loaded)
-    write_png(real_picture(loaded), directory / "pictures" / "real.png")
-    results: dict[str, Any] = {
-        "schema": 1,
-        "diptych": diptych.__version__,
-        "command": command or _command(names, loaded, minutes, images, seed),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "data": {**describe(loaded), "classes": describe(loaded)["classes"] or {}},
-        "budget": {"minutes": minutes, "images": images},
-        "seed": seed,
-        "machine": {},
-        "features": None,
-        "protocols": {},
-        "real": "pictures/real.png",
-        "real_grid": {"columns": GRID, "rows": GRID},
-        "members": [],
-    }
-    study = Study(directory, results)
-    for recipe in resolved:
-        if on_member is not None:
-            on_member(recipe)
-        try:
-            run = train(
-                recipe,
-                loaded,
-                minutes=minutes,
-                images=images,
-                seed=seed,
-                out=directory / recipe.name,
-                device=device,
-                precision=precision,
-                listener=listener,
-                announce=announce,
-            )
-            member = _measured(run, recipe, loaded, directory, results, progress)
-        except TrainingDiverged as error:
-            member = _unfinished(directory / recipe.name, recipe, "diverged", str(error))
-        results["members"].append(member)
-        _write(study)
-    study.report()
-    return study
+    plan = make_plan(
+        recipes,
+        loaded,
+        minutes=minutes,
+        images=images,
+        seeds=seeds,
+        seed=seed,
+        equal=equal,
+        trials=trials,
+        jobs=jobs,
+        metrics=metrics,
+        n=n,
+        effort=effort,
+        overrides=overrides,
+        device=device,
+        precision=precision,
+    )
+    if out is not None:
+        check_place(Path(out), plan)
+    for line in plan_lines(plan):
+        watcher.say(line)
+    directory = numbered(Path("studies"), Path(loaded.name).stem) if out is None else Path(out)
+    command = _with_out(command or _command(plan), directory)
+    watcher.say(f"study: {directory}; after an interruption go on with: {command}")
+    try:
+        with signals_as_interrupts():
+            searched = search_together(plan, directory, command, watcher) if plan.trials else None
+            with study_lock(directory) as lock:
+                book = Book.open(directory, plan, command)
+                if searched is not None:
+                    plan = plan.with_recipes([result.recipe for result in searched])
+                    book.results["search"] = [dict(result.record) for result in searched]
+                Stages(plan, book, watcher, lock).do()
+    except (KeyboardInterrupt, InterruptedRun):
+        raise InterruptedRun(
+            f"stopped; what was trained is saved; go on with: {command}"
+        ) from None
+    return open_study(directory)
 
 
-def _with_own_titles(recipes: list[Recipe]) -> list[Recipe]:
-    """Two members of one title could not be told apart: theirs are followed by the name."""
-    titles = [recipe.title for recipe in recipes]
-    return [
-        recipe
-        if titles.count(recipe.title) == 1
-        else recipe.model_copy(update={"title": f"{recipe.title} ({recipe.name})"})
-        for recipe in recipes
-    ]
-
-
-def _directory(out: str | Path | None, data: Data) -> Path:
-    if out is None:
-        directory = numbered(Path("studies"), Path(data.name).stem)
+def _command(plan: Plan) -> str:
+    """The command line that asks for the same study."""
+    budget, seeds = plan.budget, plan.seeds
+    words = ["diptych", "compare", *(recipe.name for recipe in plan.recipes)]
+    words += ["--data", plan.data.name]
+    if budget.minutes is not None:
+        words += ["--minutes", f"{budget.minutes:g}"]
     else:
-        directory = new_directory(out)
-    (directory / "pictures").mkdir(parents=True, exist_ok=True)
-    return directory
+        words += ["--images", str(budget.images)]
+    words += ["--seeds", str(len(seeds)), "--seed", str(seeds[0])]
+    if plan.needs_probe:
+        words += ["--equal", plan.equal]
+    if plan.trials:
+        words += ["--trials", str(plan.trials)]
+    if plan.metrics:
+        words += ["--metrics", ",".join(plan.metrics)]
+    return shlex.join(words)
 
 
-def _command(
-    names: Sequence[str], data: Data, minutes: float | None, images: int | None, seed: int
-) -> str:
-    budget = f"--minutes {minutes:g}" if minutes is not None else f"--images {images}"
-    return (
-        f"diptych compare {' '.join(names)} --data {shlex.quote(data.name)} {budget} --seed {seed}"
-    )
-
-
-def _write(study: Study) -> None:
-    write_text(study.directory / "study.json", json.dumps(study.results, indent=1) + "\n")
-
-
-def _measured(
-    run: Run,
-    recipe: Recipe,
-    data: Data,
-    directory: Path,
-    results: dict[str, Any],
-    progress: Progress | None,
-) -> dict[str, Any]:
-    """Evaluate and draw a finished run; fill what all members share into the results."""
-    started = time.perf_counter()
-    evaluation: Evaluation = evaluate(run, data, metrics=COMPARED, progress=progress)
-    pictures = draw_member(run.model, data, run.directory / "pictures")
-    described = evaluation.features[0]
-    results["features"] = {
-        "name": described["name"],
-        "accuracy": described.get("accuracy"),
-        "sentence": described["caveat"],
-    }
-    results["protocols"] |= {name: dict(parts) for name, parts in evaluation.protocols.items()}
-    results["machine"] = run.info["machine"]
-    return {
-        **_facts(run.directory, recipe, dict(run.info)),
-        "status": "finished",
-        "reason": "",
-        "evaluation_seconds": round(time.perf_counter() - started, 2),
-        "figures": [figure.to_json() for figure in evaluation.figures],
-        "pictures": {
-            kind: str((run.directory / "pictures" / name).relative_to(directory))
-            for kind, name in pictures.items()
-        },
-        "reconstruction_sentence": _reconstruction_sentence(evaluation, recipe),
-    }
-
-
-def _reconstruction_sentence(evaluation: Evaluation, recipe: Recipe) -> str:
-    found = [f for f in evaluation.figures if f.name == "reconstruction error"]
-    if not found:
-        return ""
-    way = (
-        "the encoder finds the code" if recipe.model.kind == "vae" else "the code is searched for"
-    )
-    return f"{way}; mean squared error {found[0].value:.4f} over {found[0].n_real} held-out images"
-
-
-def _unfinished(path: Path, recipe: Recipe, status: str, reason: str) -> dict[str, Any]:
-    info = RunDirectory.open(path).read_info()
-    return {**_facts(path, recipe, info), "status": status, "reason": reason, "figures": []}
-
-
-def _facts(path: Path, recipe: Recipe, info: dict[str, Any]) -> dict[str, Any]:
-    spent = info["spent"]
-    return {
-        "recipe": recipe.name,
-        "title": recipe.title,
-        "family": info["family"],
-        "directory": path.name,
-        "parameters": info["parameters"],
-        "images_seen": spent["images"],
-        "steps": spent["steps"],
-        "train_seconds": spent["seconds"],
-        "images_per_second": round(spent["images"] / max(spent["seconds"], 1e-9), 1),
-        "turns": info["turns"],
-    }
+def _with_out(command: str, directory: Path) -> str:
+    """The command with --out, which a command that goes on with a study needs."""
+    words = shlex.split(command)
+    if any(word in ("--out", "-o") or word.startswith("--out=") for word in words):
+        return command
+    return f"{command} --out {shlex.quote(str(directory))}"

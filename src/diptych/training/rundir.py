@@ -100,8 +100,8 @@ class RunDirectory:
         if not run.path.is_dir():
             raise RunError(f"there is no run directory {run.path}")
         if (run.path / "study.json").is_file():
-            members = sorted(str(file.parent) for file in run.path.glob("*/run.json"))
-            raise RunError(f"{run.path} is a comparison; its runs are {', '.join(members)}")
+            members = sorted(str(file.parent) for file in run.path.glob("*/seed-*/run.json"))
+            raise RunError(f"{run.path} is a study; its runs are {', '.join(members)}")
         for needed in (run.info_file, run.recipe_file):
             if not needed.is_file():
                 raise RunError(f"{run.path} is not a run: it has no {needed.name}")
