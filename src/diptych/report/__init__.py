@@ -4,6 +4,6 @@ Nothing here imports torch; the room reads JSON, JSON lines and PNG files, so a 
 again on any machine from the files alone.
 """
 
-from diptych.report.page import write_report
+from diptych.report.writing import FORMATS, render_markdown, report_json, write_report
 
-__all__ = ["write_report"]
+__all__ = ["FORMATS", "render_markdown", "report_json", "write_report"]

@@ -5,12 +5,12 @@ light, dark and paper. Rows are long (one per term and log interval), so that no
 ever has to be a field name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from diptych.report.reading import Member
 
-__all__ = ["Rows", "curves", "last_moment", "last_values"]
+__all__ = ["Rows", "axes", "curves", "last_moment", "last_values"]
 
 Rows = list[dict[str, float | None]]
 
@@ -78,8 +78,31 @@ def last_moment(rows: Rows, *, by_images: bool) -> float:
     return max((row.get(clock) or 0.0 for row in rows), default=0.0) / unit
 
 
+def axes(ends: Mapping[str, float], things: str = "images") -> dict[str, dict[str, Any]]:
+    """Both horizontal axes: `minutes` of training, and `images` seen.
+
+    Args:
+        ends: where each ends, the same for all members, so that charts can be compared.
+        things: what is seen: images or points.
+    """
+    titles = {"minutes": "minutes of training", "images": f"{things} seen"}
+    return {
+        clock: {
+            "field": clock,
+            "type": "quantitative",
+            "scale": {"domain": [0, float(f"{ends.get(clock, 0):.6g}") or 1], "nice": False},
+            "axis": {"title": title, "tickCount": 4, "grid": False, "format": "~s"},
+        }
+        for clock, title in titles.items()
+    }
+
+
 def curves(
-    member: Member, rows: Rows, *, by_images: bool = False, end: float | None = None
+    member: Member,
+    rows: Rows,
+    *,
+    by_images: bool = False,
+    ends: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """The charts of one member: terms of one kind share one small panel.
 
@@ -87,7 +110,7 @@ def curves(
         member: whose curves they are; a hybrid's players are not drawn on one scale.
         rows: what `read_metrics` gave.
         by_images: let the horizontal axis be images seen instead of minutes of training.
-        end: where that axis ends, to be the same for all members; the last row if not given.
+        ends: where either axis ends, to be the same for all members; the last row if not given.
     """
     if len(rows) < 2:
         return []
@@ -95,11 +118,12 @@ def curves(
     for term in terms_of(rows):
         if (title := _panel(term, split=member.family == "hybrid")) is not None:
             groups.setdefault(title, []).append(term)
-    reach = end or last_moment(rows, by_images=by_images)
-    return [
-        _chart(member, rows, title, terms, by_images=by_images, end=reach)
-        for title, terms in groups.items()
-    ]
+    own = {
+        "minutes": last_moment(rows, by_images=False),
+        "images": last_moment(rows, by_images=True),
+    }
+    axis = axes(own if ends is None else ends)["images" if by_images else "minutes"]
+    return [_chart(member, rows, title, terms, axis) for title, terms in groups.items()]
 
 
 def _panel(term: str, *, split: bool) -> str | None:
@@ -125,9 +149,8 @@ def _thin(rows: Rows) -> Rows:
 
 
 def _chart(
-    member: Member, rows: Rows, title: str, terms: list[str], *, by_images: bool, end: float
+    member: Member, rows: Rows, title: str, terms: list[str], axis: dict[str, Any]
 ) -> dict[str, Any]:
-    clock, axis = ("images", "images seen") if by_images else ("minutes", "minutes of training")
     names = [term_name(term) for term in terms]
     values = list(_long(_thin(rows), terms))
     domain, clipped = _robust_domain(rows, terms)
@@ -149,7 +172,7 @@ def _chart(
     return {
         "$schema": SCHEMA,
         "title": {"text": title, "subtitle": "; ".join(filter(None, remarks))},
-        "description": f"{member.title}, {title}: {described} over {axis}.",
+        "description": f"{member.title}, {title}: {described} over {axis['axis']['title']}.",
         "width": "container",
         "height": 132,
         "data": {"values": values},
@@ -160,12 +183,7 @@ def _chart(
             "invalid": "break-paths-show-path-domains",
         },
         "encoding": {
-            "x": {
-                "field": clock,
-                "type": "quantitative",
-                "scale": {"domain": [0, float(f"{end:.6g}") or 1], "nice": False},
-                "axis": {"title": axis, "tickCount": 5, "grid": False},
-            },
+            "x": axis,
             "y": {
                 "field": "value",
                 "type": "quantitative",

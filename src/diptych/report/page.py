@@ -1,95 +1,167 @@
 """`write_report`: a study directory in, one HTML file out that needs nothing else.
 
 The page carries its pictures, its charts and the code that draws them. Its content security
-policy forbids every request and every script but the four whose hashes it names.
+policy forbids every request and every script but those whose hashes it names.
 """
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from diptych.data.files import atomic_path
-from diptych.report import words
-from diptych.report.charts import Rows, curves, last_moment, last_values
-from diptych.report.pictures import Picture, inline, scale_for, strip
-from diptych.report.reading import Member, Study, read_metrics, read_study, safe_path
-from diptych.report.tables import cost_rows, figure_rows
+from diptych.report import facts, words
+from diptych.report.charts import Rows, axes, curves, last_moment, last_values
+from diptych.report.evidence import questions_of
+from diptych.report.frames import films_of, moments
+from diptych.report.judging import standings_of, table_of, verdict_of
+from diptych.report.latents import latents_section
+from diptych.report.panels import Panel, panels_of
+from diptych.report.pictures import HEAVY, Album, Picture, scale_for
+from diptych.report.reading import Baseline, Study, read_metrics, safe_path
+from diptych.report.tables import cost_rows, figure_tables
 from diptych.report.vendored import content_hash, licences, script_text, scripts
+from diptych.study.verdict import Recommendation
 
-__all__ = ["write_report"]
+__all__ = ["render"]
 
 HERE = Path(__file__).parent
+STYLES = (
+    *("page.css", "verdict.css", "panels.css", "latents.css"),
+    *("evidence.css", "training.css", "print.css"),
+)
+SAMPLES_BYTES = 4_000_000
+"""About what the sample grids of all members may weigh together."""
+MOST_SEEDS = 8
+"""Seeds whose grids are on the page; the rest lie in the study."""
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One member as the page shows it; `number` chooses its colour."""
+class Sheet:
+    """One grid of samples: of which seed of the switch, or what to say where there is none."""
 
-    member: Member
-    number: int
-    samples: Picture | None
+    seed: int | None
+    shown: bool
+    picture: Picture | None
+    alt: str
+    plaque: str
+    gone: str
+
+
+@dataclass(frozen=True)
+class Side:
+    """One recipe as the page shows it: its grids by seed, its codes, its curves."""
+
+    panel: Panel
+    samples: list[Sheet]
     reconstruction: Picture | None
     interpolation: Picture | None
-    strip: list[tuple[int, Picture]]
     charts: list[dict[str, Any]]
     lasts: list[tuple[str, str]]
-    trouble: str
-    reading: str
 
 
-def write_report(study_directory: Path, out: Path | None = None) -> Path:
-    """Write the page of a study.
+@dataclass(frozen=True)
+class Beside:
+    """A baseline as the page shows it."""
 
-    Args:
-        study_directory: the directory that holds `study.json`.
-        out: where to write the page; `report.html` in the study if not given. Missing
-            directories on the way are made. A page that is already there is replaced whole.
+    title: str
+    sentence: str
+    picture: Picture | None
+    seconds: str
 
-    Returns:
-        The path of the page.
 
-    Raises:
-        RunError: the directory is not a study, or its `study.json` is malformed.
-    """
-    directory = Path(study_directory)
-    study = read_study(directory)
-    target = Path(out) if out is not None else directory / "report.html"
-    page = render(directory, study)
-    with atomic_path(target) as draft:
-        draft.write_text(page, encoding="utf-8", newline="\n")
-    return target
+@dataclass(frozen=True)
+class Counsel:
+    """A recommendation and the panel it picks."""
+
+    use: str
+    because: str
+    would_change: str
+    panel: Panel | None
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column of the figures: a recipe, or a baseline with the number 0."""
+
+    title: str
+    number: int
 
 
 def render(directory: Path, study: Study) -> str:
     """The page as text."""
-    cell = study.data.cell
+    album = Album(directory, study.data.cell)
+    panels = panels_of(study)
     logs = [
-        read_metrics(safe_path(directory, f"{member.directory}/metrics.jsonl"))
-        for member in study.members
+        read_metrics(safe_path(directory, f"{panel.shown.directory}/metrics.jsonl"))
+        for panel in panels
     ]
-    panels = [_panel(directory, study, place, logs) for place in range(len(study.members))]
-    own_script = script_text((HERE / "page.js").read_text("utf-8"))
-    code = [*scripts(), own_script]
-    real = inline(safe_path(directory, study.real), cell)
-    shown = [real, *(q for p in panels for q in (p.samples, p.reconstruction, p.interpolation))]
-    page = _environment().get_template("template.html.j2")
+    seeds = list(dict.fromkeys(m.seed for panel in panels for m in panel.members))[:MOST_SEEDS]
+    ends = {
+        "minutes": max((last_moment(log, by_images=False) for log in logs), default=0.0),
+        "images": max((last_moment(log, by_images=True) for log in logs), default=0.0),
+    }
+    real = album.picture(study.real)
+    sides = [
+        _side(study, panel, rows, album, seeds, ends)
+        for panel, rows in zip(panels, logs, strict=True)
+    ]
+    verdict = verdict_of(study)
+    questions = questions_of(study, verdict.answers, panels, album) if verdict else []
+    comparisons = {c.key: c for q in questions for c in q.answer.comparisons}
+    films = films_of(study, panels, logs, album)
+    baselines = [_beside(b, album) for b in study.baselines]
+    latents = latents_section(directory, study, [panel.shown for panel in panels])
+    live = latents is not None
+    own = [*(("decoder.js", "latents.js") if live else ()), "page.js"]
+    code = [*scripts(), *(script_text(_static(name)) for name in own)]
+    widths = [p.width for p in (real, *(side.samples[0].picture for side in sides)) if p]
+    page = _environment().get_template("page.html.j2")
     return page.render(
         study=study,
-        panels=panels,
+        verdict=verdict,
+        subject=words.subject(study, [panel.title for panel in panels]),
+        conditions=words.conditions(study),
+        questions=questions,
+        recommendations=[
+            _counsel(r, panels) for r in (verdict.recommendations if verdict else ())
+        ],
+        failures=facts.failures(panels),
+        sides=sides,
+        seeds=seeds,
+        one_seed=len({panel.shown.seed for panel in panels}) == 1,
+        baselines=baselines,
         real=real,
-        lossy=any(picture is not None and picture.lossy for picture in shown),
-        scale=scale_for(cell),
-        cell=cell,
-        headline=words.headline(study),
-        standfirst=words.standfirst(study),
-        rows=figure_rows(study.members),
-        costs=cost_rows(study.members),
-        charts={f"{p.number}-{i}": spec for p in panels for i, spec in enumerate(p.charts)},
-        styles=Markup((HERE / "page.css").read_text("utf-8")),
+        widest=max(widths, default=240),
+        latents=latents,
+        films=films,
+        moments=moments(films),
+        tables=figure_tables(panels, study.baselines, comparisons, standings_of(table_of(study))),
+        heads=[
+            *(Head(panel.title, panel.number) for panel in panels),
+            *(Head(b.title or b.name, 0) for b in study.baselines),
+        ],
+        costs=cost_rows(panels),
+        several=any(len(panel.members) > 1 for panel in panels),
+        equal=words.budget_sentence(study, panels),
+        by_images=_by_images(study),
+        extractors=facts.extractors(study),
+        searches=facts.searches(study),
+        recipes=facts.recipes(study),
+        protocols=facts.protocols(study),
+        notes=album.notes,
+        lossy=any(
+            p.lossy for p in (real, *(sh.picture for side in sides for sh in side.samples)) if p
+        ),
+        scale=scale_for(study.data.cell),
+        cell=study.data.cell,
+        charts={f"{s.panel.number}-{i}": chart for s in sides for i, chart in enumerate(s.charts)},
+        styles=Markup(
+            "\n".join(_static(name) for name in STYLES if live or name != "latents.css")
+        ),
         scripts=[Markup(text) for text in code],
         script_hashes=Markup(" ".join(content_hash(text) for text in code)),
         licences=licences(),
@@ -98,31 +170,82 @@ def render(directory: Path, study: Study) -> str:
     )
 
 
-def _panel(directory: Path, study: Study, place: int, logs: list[Rows]) -> Panel:
-    member, rows, cell = study.members[place], logs[place], study.data.cell
-    by_images = study.budget.minutes is None
-    end = max(last_moment(log, by_images=by_images) for log in logs)
-    home = directory / member.directory
-    inside = home.resolve().is_relative_to(directory.resolve())
-    pictures = {
-        name: inline(safe_path(directory, member.pictures.get(name)), cell)
-        for name in ("samples", "reconstruction", "interpolation")
-    }
-    return Panel(
-        member=member,
-        number=place + 1,
-        **pictures,
-        strip=strip(home / "samples", cell) if inside else [],
-        charts=curves(member, rows, by_images=by_images, end=end),
+def _side(
+    study: Study, panel: Panel, rows: Rows, album: Album, seeds: list[int], ends: dict[str, float]
+) -> Side:
+    """One recipe's pictures, curves and the values they end on."""
+    things = "points" if study.data.kind == "points" else "images"
+    by_images = _by_images(study)
+    return Side(
+        panel=panel,
+        samples=_samples(panel, album, seeds, len(study.members), things),
+        reconstruction=album.picture(panel.shown.pictures.get("reconstruction")),
+        interpolation=album.picture(panel.shown.pictures.get("interpolation")),
+        charts=[
+            {"spec": spec, "axes": axes(ends, things)}
+            for spec in curves(panel.shown, rows, by_images=by_images, ends=ends)
+        ],
         lasts=[(n, words.number(v, words.decimals_for([v]))) for n, v in last_values(rows)],
-        trouble=words.trouble(member),
-        reading=words.curve_sentence(member),
     )
 
 
+def _samples(
+    panel: Panel, album: Album, seeds: list[int], members: int, things: str
+) -> list[Sheet]:
+    """The grids of a recipe by seed, the shown one first."""
+    heavy = max(30_000, min(HEAVY, SAMPLES_BYTES // members))
+    sheets = []
+    for member in sorted(panel.members, key=lambda member: member is not panel.shown):
+        if member.seed not in seeds and member is not panel.shown:
+            continue
+        several = len(panel.members) > 1
+        at = f", seed {member.seed}" if several else ""
+        said = [f"seed {member.seed}"] if several else []
+        said += [f"{words.whole(member.images_seen)} {things}"] if member.images_seen else []
+        trouble = words.trouble(member, seeds=len(panel.members))
+        sheets.append(
+            Sheet(
+                seed=seeds.index(member.seed) if member.seed in seeds else None,
+                shown=member is panel.shown,
+                picture=album.picture(member.pictures.get("samples"), heavy=heavy),
+                alt=f"Samples made by {panel.title}{at}",
+                plaque=" · ".join(said),
+                gone=f"No pictures: {panel.title}{at} left none. {trouble}".rstrip(),
+            )
+        )
+    return sheets
+
+
+def _by_images(study: Study) -> bool:
+    return study.budget.equal == "images" or study.budget.minutes is None
+
+
+def _beside(baseline: Baseline, album: Album) -> Beside:
+    return Beside(
+        title=baseline.title or baseline.name,
+        sentence=baseline.sentence,
+        picture=album.picture(baseline.pictures.get("samples"), corner=4),
+        seconds="" if baseline.seconds is None else words.duration(baseline.seconds),
+    )
+
+
+def _counsel(recommendation: Recommendation, panels: list[Panel]) -> Counsel:
+    return Counsel(
+        use=recommendation.use,
+        because=recommendation.because,
+        would_change=recommendation.would_change,
+        panel=next((p for p in panels if p.recipe == recommendation.pick), None),
+    )
+
+
+def _static(name: str) -> str:
+    return (HERE / "static" / name).read_text("utf-8")
+
+
+@cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader(HERE / "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,

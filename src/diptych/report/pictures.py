@@ -8,21 +8,30 @@ sent by mail is re-encoded.
 import base64
 import io
 import re
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
-__all__ = ["Grid", "Picture", "inline", "scale_for", "strip"]
+from diptych.report.reading import safe_path
+
+__all__ = ["Album", "Grid", "Picture", "scale_for"]
 
 GAP = 2
 """Pixels between two pictures of a grid."""
 
 HEAVY = 400_000
-"""Bytes above which a picture is re-encoded as WebP, so that the page stays below 5 MB."""
+"""Bytes above which a picture is re-encoded as WebP, so that the page stays light."""
 
 TARGET_PIXELS = 60
 """About how wide one picture should stand on the screen, in CSS pixels."""
+
+LARGEST_FILE = 20_000_000
+"""Bytes of a picture's file beyond which it is left out."""
+
+LARGEST_PICTURE = 40_000_000
+"""Pixels beyond which a picture is left out, whatever its file's size: a bomb when unpacked."""
 
 
 @dataclass(frozen=True)
@@ -60,53 +69,99 @@ def scale_for(cell: tuple[int, int] | None) -> float:
     return factor if factor >= 1 else 1 / round(cell[1] / TARGET_PIXELS)
 
 
-def inline(
-    path: Path | None, cell: tuple[int, int] | None = None, *, corner: int | None = None
-) -> Picture | None:
-    """Read a picture for the page; None if it is absent or cannot be read.
+@dataclass
+class Album:
+    """The pictures of one study; it remembers what had to be left out and why.
 
-    Args:
-        path: a PNG file, or None.
-        cell: height and width in pixels of each picture in the grid, or None if it is no grid.
-        corner: take only the upper left `corner` x `corner` pictures of a grid.
+    Attributes:
+        directory: of the study; nothing outside it is opened.
+        cell: height and width in pixels of the data's pictures, None where they are plots.
+        notes: sentences about pictures that were left out.
     """
-    if path is None:
-        return None
-    try:
-        content = path.read_bytes()
+
+    directory: Path
+    cell: tuple[int, int] | None
+    notes: list[str] = field(default_factory=list)
+
+    def picture(
+        self, relative: str | None, *, corner: int | None = None, heavy: int | None = None
+    ) -> Picture | None:
+        """Read a picture for the page; None if it is not named, absent or cannot be used.
+
+        Args:
+            relative: a PNG file, relative to the study.
+            corner: take only the upper left `corner` x `corner` pictures of a grid.
+            heavy: bytes above which it is re-encoded; `HEAVY` if not given.
+        """
+        path = safe_path(self.directory, relative)
+        if path is None:
+            if relative:
+                self._note(f"{relative} is not in the study.")
+            return None
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                self._note(f"{relative} is larger than {LARGEST_FILE // 10**6} MB: left out.")
+                return None
+            content = path.read_bytes()
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                picture = self._read(content, corner, HEAVY if heavy is None else heavy)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            self._note(
+                f"{relative} has more than {LARGEST_PICTURE // 10**6} million pixels: left out."
+            )
+            return None
+        except (OSError, ValueError, SyntaxError, MemoryError):
+            self._note(f"{relative} is not a PNG picture that can be read.")
+            return None
+        return picture
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def _read(self, content: bytes, corner: int | None, heavy: int) -> Picture:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.width * image.height > LARGEST_PICTURE:
+                raise Image.DecompressionBombError
             image.load()
-            grid = _grid(image.size, cell) if cell else None
-            if grid is None or cell is None:
-                return _picture(image, content, None)
+            grid = _grid(image.size, self.cell) if self.cell else None
+            if grid is None or self.cell is None:
+                return _picture(image, _encode(image, "PNG"), None, heavy)
             part: Image.Image = image
             if corner is not None:
-                grid, part = _corner(image, grid, cell, corner)
-            clear = _clear_gaps(part, grid, cell)
-            return _picture(clear, _encode(clear, "PNG"), grid)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+                grid, part = _corner(image, grid, self.cell, corner)
+            clear = _clear_gaps(part, grid, self.cell)
+            return _picture(clear, _encode(clear, "PNG"), grid, heavy)
+
+    def frames(self, member: str, *, most: int = 13, corner: int = 4) -> list[tuple[int, Picture]]:
+        """The periodic grids of a run, thinned to at most `most`: (images seen, picture) in order.
+
+        The first and the last are kept and those between are denser at the beginning, where
+        training changes most. Only the upper left `corner` x `corner` pictures of each are taken.
+        """
+        folder = self.directory / member / "samples"
+        if not _inside(folder, self.directory):
+            return []
+        found: dict[int, Path] = {}
+        for path in sorted(folder.glob("*.png")):
+            numbers = re.findall(r"[0-9]+", path.stem)
+            if numbers and len(numbers[-1]) < 18:
+                found[int(numbers[-1])] = path
+        frames = []
+        for images in _spread(sorted(found), most):
+            name = found[images].relative_to(self.directory).as_posix()
+            picture = self.picture(name, corner=corner, heavy=HEAVY // 10)
+            if picture is not None:
+                frames.append((images, picture))
+        return frames
 
 
-def strip(
-    directory: Path, cell: tuple[int, int] | None, *, pictures: int = 5, side: int = 3
-) -> list[tuple[int, Picture]]:
-    """The periodic grids of a run, thinned to a few: (images seen, picture) in order.
-
-    The first and the last are kept and those between are denser at the beginning, where training
-    changes most. Only the upper left `side` x `side` pictures of each are taken.
-    """
-    found: dict[int, Path] = {}
-    for path in sorted(directory.glob("*.png")):
-        numbers = re.findall(r"\d+", path.stem)
-        if numbers:
-            found[int(numbers[-1])] = path
-    strip = []
-    for images in _spread(sorted(found), pictures):
-        picture = inline(found[images], cell, corner=side)
-        if picture is not None:
-            strip.append((images, picture))
-    return strip
+def _inside(folder: Path, directory: Path) -> bool:
+    try:
+        return folder.resolve().is_relative_to(directory.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def _spread(values: list[int], count: int) -> list[int]:
@@ -130,12 +185,12 @@ def _corner(
     return Grid(columns, rows, 0), image.crop((grid.margin, grid.margin, right, below))
 
 
-def _picture(image: Image.Image, content: bytes, grid: Grid | None) -> Picture:
+def _picture(image: Image.Image, content: bytes, grid: Grid | None, heavy: int) -> Picture:
     mime = "image/png"
     light = image if image.mode in ("RGB", "RGBA") else image.convert("RGBA")
-    for quality in (85, 65, 45):
-        if len(content) > HEAVY:
-            content, mime = _encode(light, "WEBP", quality=quality), "image/webp"
+    for quality in (85, 50, 20):
+        if len(content) > heavy:
+            content, mime = _encode(light, "WEBP", quality=quality, method=2), "image/webp"
     uri = f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
     return Picture(uri, image.width, image.height, grid)
 

@@ -1,8 +1,12 @@
-"""The tables of the page, made from the study: figures with their floors, and what it cost."""
+"""The tables of the page, made from the study: every figure with its floor, and what it cost."""
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from diptych.report.reading import Figure, Member
+from diptych.report.judging import Standings
+from diptych.report.panels import Panel
+from diptych.report.reading import Baseline, Figure, Member
 from diptych.report.words import (
     ABSENT,
     ARROWS,
@@ -13,8 +17,9 @@ from diptych.report.words import (
     number,
     whole,
 )
+from diptych.study.verdict.words import Comparison, Standing
 
-__all__ = ["PANEL_TITLES", "Cell", "Row", "cost_rows", "figure_rows"]
+__all__ = ["PANEL_TITLES", "Amount", "Cell", "FigureTable", "Row", "cost_rows", "figure_tables"]
 
 PANEL_TITLES = {
     "fidelity": "Fidelity and coverage",
@@ -32,11 +37,12 @@ NOT_ALIKE = "Measured under different protocols, so not ranked."
 
 @dataclass(frozen=True)
 class Cell:
-    """One member's value in a row; `floor` only where the members' floors differ."""
+    """One recipe's (or baseline's) value in a row; `floor` only where floors differ by recipe."""
 
     text: str
     floor: str = ""
     interval: str = ""
+    seeds: str = ""
     trusted: bool = True
     better: bool = False
     absent: bool = False
@@ -44,9 +50,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure for all members, ready to print."""
+    """One figure for all recipes, ready to print; the cells of baselines follow."""
 
-    panel: str
+    key: str
     name: str
     unit: str
     arrow: str
@@ -58,137 +64,177 @@ class Row:
     notes: list[str]
 
 
-def figure_rows(members: list[Member]) -> list[Row]:
-    """One row per figure, panel by panel, each in the order in which members first name it."""
-    names = dict.fromkeys(figure.name for member in members for figure in member.figures)
-    rows = [_figure_row(name, members) for name in names]
-    panels = list(dict.fromkeys(row.panel for row in rows))
-    return sorted(rows, key=lambda row: panels.index(row.panel))
+@dataclass(frozen=True)
+class FigureTable:
+    """All figures of one panel."""
+
+    name: str
+    title: str
+    rows: list[Row]
 
 
-def _figure_row(name: str, members: list[Member]) -> Row:
-    figures = [next((f for f in m.figures if f.name == name), None) for m in members]
-    present = [figure for figure in figures if figure is not None]
-    alike = len({figure.protocol for figure in present}) == 1
-    values = [v for figure in present for v in (figure.value, figure.floor)]
-    ends = [v for figure in present for v in (figure.low, figure.high)]
-    counts = all(v == round(v) for v in [*values, *ends] if v is not None)
-    decimals = 0 if counts else decimals_for(values)
-    floors = [number(figure.floor, decimals) for figure in present]
-    common = len(set(floors)) == 1
-    best = _best(present) if alike else None
+def figure_tables(
+    panels: list[Panel],
+    baselines: list[Baseline],
+    comparisons: Mapping[str, Comparison],
+    standings: Standings,
+) -> list[FigureTable]:
+    """One table per panel of figures, each row in the order in which members first name it.
+
+    Args:
+        panels: the recipes.
+        baselines: what stands beside them.
+        comparisons: of the verdict, by key: who is ahead. A row marks nobody that it does not.
+        standings: intervals over seeds.
+    """
+    first: dict[str, Figure] = {}
+    for panel in panels:
+        for member in panel.finished:
+            for figure in member.figures:
+                first.setdefault(figure.key, figure)
+    by_panel: dict[str, list[Row]] = {name: [] for name in PANEL_TITLES}
+    for key, figure in first.items():
+        row = _figure_row(key, panels, baselines, comparisons.get(key), standings)
+        by_panel.setdefault(figure.panel, []).append(row)
+    return [
+        FigureTable(name, PANEL_TITLES.get(name, name.capitalize() or "Figures"), rows)
+        for name, rows in by_panel.items()
+        if rows
+    ]
+
+
+def _figure_row(
+    key: str,
+    panels: list[Panel],
+    baselines: list[Baseline],
+    comparison: Comparison | None,
+    standings: Standings,
+) -> Row:
+    found = [panel.figures(key) for panel in panels]
+    present = [figure for pairs in found for _, figure in pairs]
+    beside = [next((f for f in b.figures if f.key == key), None) for b in baselines]
+    everyone = [*present, *(figure for figure in beside if figure is not None)]
+    alike = len({figure.protocol for figure in everyone}) == 1
+    means = [_mean([f.value for _, f in pairs]) for pairs in found]
+    floors = [_mean([f.floor for _, f in pairs]) for pairs in found if pairs]
+    beside_values = [figure.value for figure in beside if figure is not None]
+    singles = [v for f in everyone for v in (f.value, f.low, f.high, f.floor) if v is not None]
+    over = [standings[panel.recipe, key] for panel in panels if (panel.recipe, key) in standings]
+    singles += [v for s in over for v in (s.mean, s.low, s.high) if v is not None]
+    counts = all(value == round(value) for value in singles)
+    decimals = 0 if counts else decimals_for([*means, *floors, *beside_values])
+    common = len({number(floor, decimals) for floor in floors}) <= 1
     cells = []
-    for figure in figures:
-        if figure is None:
+    for panel, pairs, mean in zip(panels, found, means, strict=True):
+        if not pairs:
             cells.append(Cell(ABSENT, absent=True))
             continue
-        own = "" if common else number(figure.floor, decimals)
-        text = number(figure.value, decimals)
-        marked = best is not None and figure.value == best
+        own = "" if common else number(_mean([f.floor for _, f in pairs]), decimals)
         cells.append(
             Cell(
-                text,
+                text=number(mean, decimals),
                 floor=own,
-                interval=_interval(figure, decimals),
-                trusted=figure.trusted,
-                better=marked,
-                absent=figure.value is None,
+                interval=_interval(standings.get((panel.recipe, key)), decimals),
+                seeds=_seeds(pairs, decimals),
+                trusted=all(figure.trusted for _, figure in pairs),
+                better=alike and comparison is not None and comparison.winner == panel.recipe,
+                absent=mean is None,
             )
         )
+    for figure in beside:
+        value = figure.value if figure is not None else None
+        cells.append(Cell(number(value, decimals), absent=value is None))
     arrow, direction = ARROWS[present[0].better]
-    notes = _notes(members, figures)
+    notes = _notes(panels, found)
     if not alike:
         notes.append(NOT_ALIKE)
     return Row(
-        panel=PANEL_TITLES.get(present[0].panel, ""),
-        name=name,
+        key=key,
+        name=present[0].name,
         unit=present[0].unit,
         arrow=arrow,
         direction=direction,
-        floor=floors[0] if common else "see each",
+        floor=number(floors[0], decimals) if common and floors else "see each",
         cells=cells,
         counts=" · ".join(dict.fromkeys(c for f in present if (c := figure_counts(f)))) or ABSENT,
-        protocol=" · ".join(dict.fromkeys(f.protocol for f in present if f.protocol)),
+        protocol=" · ".join(dict.fromkeys(f.protocol for f in everyone if f.protocol)),
         notes=notes,
     )
 
 
-def _notes(members: list[Member], figures: list[Figure | None]) -> list[str]:
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _interval(standing: Standing | None, decimals: int) -> str:
+    if standing is None or standing.low is None or standing.high is None:
+        return ""
+    return f"{number(standing.low, decimals)} … {number(standing.high, decimals)}"
+
+
+def _seeds(pairs: list[tuple[Member, Figure]], decimals: int) -> str:
+    """The values of single seeds, where there are several."""
+    return " · ".join(number(f.value, decimals) for _, f in pairs) if len(pairs) > 1 else ""
+
+
+def _notes(panels: list[Panel], found: list[list[tuple[Member, Figure]]]) -> list[str]:
     """Each note once, with whose it is unless it is everyone's."""
     owners: dict[str, list[str]] = {}
-    for member, figure in zip(members, figures, strict=True):
-        if figure is not None and figure.note:
-            owners.setdefault(figure.note, []).append(member.title)
+    for panel, pairs in zip(panels, found, strict=True):
+        for note in dict.fromkeys(figure.note for _, figure in pairs if figure.note):
+            owners.setdefault(note, []).append(panel.title)
     return [
-        note
-        if len(titles) == len(members) > 1 or len(members) == 1
-        else f"{listing(titles)}: {note}"
+        note if len(titles) == len(panels) else f"{listing(titles)}: {note}"
         for note, titles in owners.items()
     ]
 
 
-def _interval(figure: Figure, decimals: int) -> str:
-    if figure.low is None or figure.high is None:
-        return ""
-    return f"{number(figure.low, decimals)} … {number(figure.high, decimals)}"
+@dataclass(frozen=True)
+class Amount:
+    """What one recipe took, the mean over its seeds, and from where to where where they differ."""
+
+    text: str
+    spread: str = ""
 
 
-def _best(figures: list[Figure]) -> float | None:
-    """The better value of a row, or None where nothing was compared or the best are equal.
+def cost_rows(panels: list[Panel]) -> list[tuple[str, str, list[Amount]]]:
+    """What each recipe has and took, per run: (name, remark, an amount for each recipe).
 
-    Figures that are not to be trusted at their N are in no ranking, nor is what stands beside, nor
-    are two whose intervals overlap.
+    Where seeds differ the mean stands with the smallest and the largest.
     """
-    if not all(figure.trusted for figure in figures):
-        return None
+    parts = dict.fromkeys(part for p in panels for m in p.members for part in m.parameters)
+    rows: list[tuple[str, str, list[Amount]]] = []
+    for part in parts:
+        sizes = [next((m.parameters[part] for m in p.members if part in m.parameters), None)
+                 for p in panels]  # fmt: skip
+        rows.append((f"Parameters, {part}", "", [Amount(whole(size)) for size in sizes]))
+    totals = [next((sum(m.parameters.values()) for m in p.members if m.parameters), None)
+              for p in panels]  # fmt: skip
+    rows.append(("Parameters, all", "", [Amount(whole(total)) for total in totals]))
 
-    def badness(figure: Figure) -> float | None:
-        if figure.value is None:
-            return None
-        if figure.better == "closer":
-            return None if figure.floor is None else abs(figure.value - figure.floor)
-        return figure.value if figure.better == "lower" else -figure.value
+    def over(get: Callable[[Member], float | None], write: Callable[[float], str]) -> list[Amount]:
+        return [_over_seeds([get(m) for m in p.finished or p.members], write) for p in panels]
 
-    ranked = sorted(
-        (bad, figure.value) for figure in figures if (bad := badness(figure)) is not None
-    )
-    if len(ranked) < 2 or ranked[0][0] == ranked[1][0]:
-        return None
-    best, second = (
-        next(figure for figure in figures if figure.value == value) for _, value in ranked[:2]
-    )
-    return None if _overlap(best, second) else best.value
-
-
-def _overlap(first: Figure, second: Figure) -> bool:
-    """Whether two intervals have a value in common; False where one of them is not known."""
-    ends = (first.low, first.high, second.low, second.high)
-    if any(end is None for end in ends):
-        return False
-    low, high, other_low, other_high = (float(end) for end in ends if end is not None)
-    return low <= other_high and other_low <= high
-
-
-def cost_rows(members: list[Member]) -> list[tuple[str, str, list[str]]]:
-    """What each member has and took: (name, remark, a text for each member)."""
-    rows: list[tuple[str, str, list[str]]] = []
-    for part in dict.fromkeys(part for member in members for part in member.parameters):
-        texts = [whole(m.parameters[part]) if part in m.parameters else ABSENT for m in members]
-        rows.append((f"Parameters, {part}", "", texts))
-    totals = [whole(sum(m.parameters.values())) if m.parameters else ABSENT for m in members]
-    rows.append(("Parameters, all", "", totals))
+    rows.append(("Training", "charged to the budget", over(lambda m: m.train_seconds, duration)))
+    rows.append(("Measuring", "not charged", over(lambda m: m.evaluation_seconds, duration)))
+    rows.append(("Images seen", "", over(lambda m: m.images_seen, whole)))
+    rows.append(("Steps", "", over(lambda m: m.steps, whole)))
     rows.append(
-        ("Training", "charged to the budget", [duration(m.train_seconds) for m in members])
+        ("Images per second", "while training", over(lambda m: m.images_per_second, _rate))
     )
-    rows.append(
-        ("Evaluation", "not charged", [duration(m.evaluation_seconds) for m in members]),
-    )
-    rows.append(("Images seen", "", [whole(m.images_seen) for m in members]))
-    rows.append(("Steps", "", [whole(m.steps) for m in members]))
-    rows.append(("Images per second", "while training", [_rate(m) for m in members]))
+    rows.append(("Members finished", "", [Amount(f"{len(p.finished)} of {len(p.members)}")
+                                          for p in panels]))  # fmt: skip
     return rows
 
 
-def _rate(member: Member) -> str:
-    rate = member.images_per_second
-    return number(rate, decimals_for([rate]))
+def _over_seeds(values: list[float | None], write: Callable[[float], str]) -> Amount:
+    known = [value for value in values if value is not None]
+    if not known:
+        return Amount(ABSENT)
+    mean, least, most = write(math.fsum(known) / len(known)), write(min(known)), write(max(known))
+    return Amount(mean, "" if least == most else f"{least} … {most}")
+
+
+def _rate(value: float) -> str:
+    return number(value, decimals_for([value]))

@@ -1,19 +1,27 @@
 """The page's sentences and the way it writes numbers."""
 
 import math
+import re
 
+from diptych.report.panels import Panel
 from diptych.report.reading import Figure, Member, Study
 
 __all__ = [
+    "ABSENT",
     "ARROWS",
+    "STATES",
+    "brief",
+    "budget_sentence",
+    "conditions",
     "curve_sentence",
     "decimals_for",
     "duration",
-    "headline",
+    "figure_counts",
     "listing",
     "no_reconstruction",
     "number",
-    "standfirst",
+    "subject",
+    "times",
     "trouble",
     "whole",
 ]
@@ -29,6 +37,14 @@ ARROWS = {
     "closer": ("≈", "closer to the floor is better"),
 }
 
+STATES = {
+    "clear": "clear",
+    "tie": "alike",
+    "undecided": "cannot tell",
+    "not measured": "not measured",
+}
+"""The state of an answer as it stands on the page."""
+
 
 def whole(value: float | None) -> str:
     """A count with thousands separated, or a dash."""
@@ -39,7 +55,9 @@ def number(value: float | None, decimals: int) -> str:
     """A figure with fixed decimals, thousands separated, a true minus sign, or a dash."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    return f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    text = f"{abs(value):,.{decimals}f}"
+    negative = value < 0 and any(digit in text for digit in "123456789")
+    return f"\N{MINUS SIGN}{text}" if negative else text
 
 
 def decimals_for(values: list[float | None]) -> int:
@@ -76,11 +94,13 @@ def listing(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def headline(study: Study) -> str:
-    """What was compared, on what, under which budget: one sentence."""
-    who = listing([member.title for member in study.members]) or "Nothing yet"
-    each = " each" if len(study.members) > 1 else ""
-    return f"{who} on {study.data.name}{_budget(study)}{each}"
+def subject(study: Study, titles: list[str]) -> str:
+    """What was compared, on what, under which budget, at how many seeds: the line over it all."""
+    who = listing(titles) or "Nothing yet"
+    each = " each" if len(study.members) > 1 and _budget(study) else ""
+    seeds = len({member.seed for member in study.members})
+    at = f", {seeds} seeds" if seeds > 1 else ""
+    return f"{who} on {study.data.name}{_budget(study)}{each}{at}"
 
 
 def _budget(study: Study) -> str:
@@ -92,8 +112,8 @@ def _budget(study: Study) -> str:
     return ""
 
 
-def standfirst(study: Study) -> str:
-    """The sentence under the headline: same data, same budget, same instruments."""
+def conditions(study: Study) -> str:
+    """Same data, same budget, same instruments: one sentence."""
     data = study.data
     things = "points" if data.kind == "points" else "pictures"
     training = data.splits.get("train", data.count)
@@ -115,26 +135,86 @@ def standfirst(study: Study) -> str:
     return sentence + (", then measured with the same instruments." if several else ".")
 
 
-def trouble(member: Member) -> str:
+def brief(text: str, most: int = 230) -> str:
+    """An answer for a card: without its brackets of numbers, as many sentences as are short.
+
+    The first sentence is always whole. Brackets without a digit belong to names and stay.
+    """
+    before = ""
+    while before != text:  # brackets within brackets: from the inside out
+        before, text = text, re.sub(r"\s*\([^()]*\d[^()]*\)", "", text)
+    sentences = re.split(r"(?<=[.!?])\s+(?=[^\W\d_])", text.strip())
+    kept = sentences[:1]
+    for sentence in sentences[1:]:
+        if len(" ".join([*kept, sentence])) > most:
+            break
+        kept.append(sentence)
+    return " ".join(kept)
+
+
+def trouble(member: Member, *, seeds: int = 1) -> str:
     """One sentence if the member did not finish, else nothing."""
-    if member.status == "finished":
-        return ""
+    who = f"{member.title}, seed {member.seed}," if seeds > 1 else member.title
     reason = f": {member.reason.rstrip('.')}" if member.reason else ""
     match member.status:
+        case "finished":
+            return ""
+        case "waiting":
+            return f"{who} was not trained yet."
         case "interrupted":
-            return f"{member.title} was interrupted before its budget was used{reason}."
+            return f"{who} was interrupted before its budget was used{reason}."
         case "diverged":
-            return f"{member.title} diverged{reason}; it was not measured."
+            return f"{who} diverged{reason}; it was not measured."
+        case "crashed":
+            return f"{who} crashed{reason}; it was not measured."
         case other:
-            return f"{member.title} did not finish ({other}){reason}."
+            return f"{who} did not finish ({other}){reason}."
+
+
+def times(ratio: float) -> str:
+    """`1.4 times`, or `about as` where there is nothing to tell apart."""
+    return f"{number(ratio, 1 if ratio < 10 else 0)} times"
+
+
+def budget_sentence(study: Study, panels: list[Panel]) -> str:
+    """What equal budgets made unequal: images at equal time, or time at equal images."""
+    done = [panel for panel in panels if panel.finished]
+    by_images = study.budget.equal == "images" or study.budget.minutes is None
+    things = "points" if study.data.kind == "points" else "images"
+
+    def mean(panel: Panel, of_time: bool) -> float | None:
+        values = [m.train_seconds if of_time else m.images_seen for m in panel.finished]
+        known = [float(value) for value in values if value is not None]
+        return sum(known) / len(known) if known else None
+
+    spent = [(mean(panel, of_time=by_images), panel) for panel in done]
+    known = sorted(((v, p) for v, p in spent if v), key=lambda pair: pair[0])
+    if len(known) < 2:
+        return ""
+    (least, slow), (most, quick) = known[0], known[-1]
+    if by_images:
+        start = f"Every member was shown as many {things}; the time they took is not the same"
+        if most / least < 1.05:
+            return f"Every member was shown as many {things}, and they took about the same time."
+        return (
+            f"{start}: {quick.title} trained {times(most / least)} as long as {slow.title} "
+            f"({duration(most)} against {duration(least)})."
+        )
+    if most / least < 1.05:
+        return f"Every member trained as long, and they saw about as many {things}."
+    return (
+        f"Every member trained as long; the {things} they saw are not as many: in the same time "
+        f"{quick.title} saw {times(most / least)} as many as {slow.title} "
+        f"({whole(most)} against {whole(least)})."
+    )
 
 
 def no_reconstruction(member: Member) -> str:
     """Why there is no reconstruction to show."""
     if member.family == "gan":
         return (
-            f"{member.title} has no encoder: it can make pictures, but nothing in it says which "
-            "code would make a given one, so there is nothing to show here."
+            f"{member.title} has no encoder, and no search for the codes of pictures was kept, "
+            "so there is nothing to show here."
         )
     return f"{member.title} left no reconstructions."
 
