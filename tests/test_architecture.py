@@ -19,6 +19,7 @@ FLOORS = {
     "evaluation": 4,
     "study": 5,
     "report": 6,
+    "explorer": 6,
     "cli": 7,
 }
 ALLOWED_UP = {("study", "report")}
