@@ -119,7 +119,8 @@ def curvature_at(joint: Joint, z: Tensor) -> Tensor:
                 for points in (rows + shift, rows - shift)
             )
             variance = joint.decode(codes.to(joint.images.dtype)).variance.double().flatten(1)
-        slopes = ((above - below) / (2 * DIFFERENCE)).view(len(codes), latent_dim, -1)
+        slopes = ((above - below) / (2 * DIFFERENCE)).flatten(1)
+        slopes = slopes.unflatten(0, (len(codes), latent_dim))
         # Saturated binary pixels have neither variance nor slope.
         slopes = slopes / variance.clamp(min=1e-12).sqrt()[:, None]
         curvature.append(slopes @ slopes.mT)
