@@ -260,8 +260,20 @@ def test_fakes_are_judged_once():
 
 def test_a_batch_of_one_can_be_trained_on():
     hybrid, image = hybrid_of((2,)), batch((2,), 1)
-    assert pictures(hybrid, image).shape == (2, 2)
+    assert pictures(hybrid, image).shape == (1, 2)
+    assert pictures(hybrid, batch((2,), 5)).shape == (5, 2), "as many as the batch has"
     assert bool(hybrid.loss_discriminator(image, COUNTS).loss.isfinite())
+
+
+@pytest.mark.parametrize(("judged", "batches"), [("both", 12), ("reconstructions", 6)])
+def test_it_rehearses_what_is_decoded_in_training(judged, batches):
+    """Batch statistics must also be those of samples, if samples were judged under theirs."""
+    hybrid, seen = hybrid_of((1, 4, 4), judged=judged), []
+    hybrid.decoder.register_forward_hook(lambda decoder, codes, output: seen.append(len(output)))
+    for images in (batch((1, 4, 4)),) * 6:
+        hybrid.rehearse(images)
+    assert len(seen) == batches
+    assert sum(seen) == 6 * 6 + (batches - 6) * 3
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -81,7 +81,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Value], list[dict[str,
             return SimpleNamespace(value=json.loads((directory / "value").read_text()))
 
         monkeypatch.setattr(work, "train_member", train)
-        monkeypatch.setattr(work, "load", lambda directory: SimpleNamespace(model=directory))
+        monkeypatch.setattr(
+            work, "load", lambda directory, device: SimpleNamespace(model=directory)
+        )
         monkeypatch.setattr(Judge, "measure", measure)
         return begun
 

@@ -111,11 +111,25 @@ class VAEGAN(VAE):
     def _fakes(self, output: Tensor) -> Tensor:
         """Decoded pictures to be judged, as many as the batch has, in [-1, 1]."""
         if self.judged == "both":
-            half = max(1, len(output) // 2)
-            z = torch.randn(half, self.latent_dim, device=output.device, dtype=output.dtype)
+            half = len(output) // 2
             # A pass of its own: batch statistics of the reconstructions stay those of a VAE.
-            output = torch.cat([output[:half], self._decoder_output(z)])
+            output = torch.cat([output[:half], self._decoded_noise(output, len(output) - half)])
         return self._scaled(self._likelihood(output).mean)
+
+    def _decoded_noise(self, like: Tensor, count: int) -> Tensor:
+        """The decoder's output for codes drawn from the prior, (count, *event)."""
+        z = torch.randn(count, self.latent_dim, device=like.device, dtype=like.dtype)
+        return self._decoder_output(z)
+
+    def rehearse(self, batch: Tensor) -> None:
+        """Encode and decode a batch; and codes of the prior, if those were decoded in training.
+
+        Batch statistics of reconstructions alone are not those under which the discriminator saw
+        samples: pictures measured with them are less sharp than the ones it was shown.
+        """
+        super().rehearse(batch)
+        if self.judged == "both":
+            self._decoded_noise(batch, len(batch) - len(batch) // 2)
 
     def _last_layer(self) -> list[nn.Parameter]:
         """The parameters of the last module of the decoder that has any of its own."""

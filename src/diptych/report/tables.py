@@ -217,7 +217,7 @@ def cost_rows(panels: list[Panel]) -> list[tuple[str, str, list[Amount]]]:
         return [_over_seeds([get(m) for m in p.finished or p.members], write) for p in panels]
 
     rows.append(("Training", "charged to the budget", over(lambda m: m.train_seconds, duration)))
-    rows.append(("Measuring", "not charged", over(lambda m: m.evaluation_seconds, duration)))
+    rows.append(("Measuring", "not charged; the first member pays for what all share", over(lambda m: m.evaluation_seconds, duration)))
     rows.append(("Images seen", "", over(lambda m: m.images_seen, whole)))
     rows.append(("Steps", "", over(lambda m: m.steps, whole)))
     rows.append(

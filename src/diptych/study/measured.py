@@ -17,6 +17,7 @@ from diptych.evaluation.sets import Progress
 from diptych.study.evidence import write_evidence
 from diptych.study.pictures import draw_member
 from diptych.study.plan import Task
+from diptych.study.reasons import in_a_line
 from diptych.training.run import Run, load
 from diptych.training.rundir import RunDirectory, write_text
 
@@ -144,9 +145,7 @@ def _evidence(
         path = write_evidence(run, data, n=n, progress=progress)
     except Exception as error:
         write_text(failure, traceback.format_exc())
-        first = (str(error).splitlines() or [""])[0]
-        told = f"{type(error).__name__}: {first}" if first else type(error).__name__
-        return None, [f"The evidence for the page could not be made ({told})."]
+        return None, [f"The evidence for the page could not be made ({in_a_line(error)})."]
     failure.unlink(missing_ok=True)
     return path.relative_to(run.directory).as_posix(), []
 

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 from diptych.data import Data
-from diptych.errors import DiptychError, InterruptedRun, TrainingDiverged
+from diptych.errors import InterruptedRun, TrainingDiverged
 from diptych.evaluation.density.panel import Effort
 from diptych.study.measured import Outcome, facts, measure_member
 from diptych.study.plan import Task
+from diptych.study.reasons import in_a_line
 from diptych.study.trained import train_member
 from diptych.study.watching import Watcher
 from diptych.training.budget import Budget
@@ -83,7 +84,7 @@ def run_member(task: Task, data: Data, conditions: Conditions, watcher: Watcher)
     except TrainingDiverged as error:
         return _unfinished(task, "diverged", str(error))
     except Exception as error:
-        return crashed(task, _in_a_line(error), traceback.format_exc())
+        return crashed(task, in_a_line(error), traceback.format_exc())
     finally:
         watcher.end(task.title)
     (task.directory / CRASH_FILE).unlink(missing_ok=True)
@@ -105,13 +106,3 @@ def interrupted(task: Task, reason: str) -> Outcome:
 def _unfinished(task: Task, status: str, reason: str) -> Outcome:
     entry: dict[str, Any] = {**facts(task), "status": status, "reason": reason, "figures": []}
     return Outcome(entry, {})
-
-
-def _in_a_line(error: Exception) -> str:
-    """What went wrong, without the traceback."""
-    first = (str(error).splitlines() or [""])[0][:300]
-    if isinstance(error, DiptychError):
-        return first
-    if isinstance(error, MemoryError) or "out of memory" in first or "allocate memory" in first:
-        return f"not enough memory ({first or 'MemoryError'})"
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

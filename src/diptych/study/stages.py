@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diptych.data import write_png
 from diptych.errors import InterruptedRun
+from diptych.evaluation.streams import stream_seed
 from diptych.study.baselines import measure_baselines
 from diptych.study.evidence import choose_queries
 from diptych.study.lock import study_lock
@@ -21,7 +22,7 @@ from diptych.study.side_by_side import run_side_by_side
 from diptych.study.study import Study
 from diptych.study.tabulate import write_tables
 from diptych.study.telling import what_is_left
-from diptych.study.trained import Standing, standing
+from diptych.study.trained import State, standing
 from diptych.study.watching import Watcher
 
 __all__ = ["Stages", "search_together"]
@@ -50,8 +51,9 @@ def search_together(
                 trials=plan.trials,
                 minutes=budget.minutes,
                 images=budget.images,
-                seed=plan.seeds[0],
-                device=plan.device,
+                # A seed that no member has: a setting chosen for its luck is not lucky again.
+                seed=stream_seed(plan.seeds[0], "search"),
+                device=plan.speed.device,
                 precision=plan.precision,
                 listener=partial(watcher.row, name),
                 announce=watcher.say,
@@ -123,7 +125,7 @@ class Stages:
         self.book.set_probed(rates)
         self.watcher.say(f"each member is shown {self.book.budget}")
 
-    def _standings(self) -> list[tuple[Task, Standing]]:
+    def _standings(self) -> list[tuple[Task, State]]:
         """Members that are not finished, and what there is of each in its directory."""
         budget, data = self.book.budget, self.plan.data
         return [

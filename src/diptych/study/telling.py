@@ -35,7 +35,7 @@ def plan_lines(plan: Plan) -> list[str]:
         "      the same splits, and the same order of data at the same seed; "
         "measuring is not charged"
     )
-    metrics = ", ".join(plan.metrics) or "all panels that apply; density takes 1-2 minutes"
+    metrics = ", ".join(plan.metrics) or "all panels that apply; likelihoods take minutes per member"
     lines.append(f"      measured: {metrics}")
     side_by_side = (
         f"{plan.jobs} members side by side, {_count(plan.share_of_cores, 'thread')} each"
@@ -43,6 +43,11 @@ def plan_lines(plan: Plan) -> list[str]:
         else "one member after the other"
     )
     lines.append(f"      {plan.speed}; {side_by_side}")
+    if plan.jobs > 1 and plan.equal == "time":
+        lines.append(
+            "      members that train while others rest are faster than the rest: for a fair "
+            "comparison side by side add --equal images"
+        )
     if plan.trials:
         lines += _search_lines(plan)
     return lines

@@ -17,13 +17,13 @@ from diptych.training.rundir import RunDirectory
 from diptych.training.session import Listener
 from diptych.training.speed import Precision
 
-__all__ = ["Standing", "standing", "train_member"]
+__all__ = ["State", "standing", "train_member"]
 
-Standing = Literal["nothing", "unusable", "begun", "spent", "finished", "diverged"]
+State = Literal["nothing", "unusable", "begun", "spent", "finished", "diverged"]
 """What a member's directory holds. "spent": all is trained, only run.json does not say so yet."""
 
 
-def standing(task: Task, data: Data, budget: Budget) -> Standing:
+def standing(task: Task, data: Data, budget: Budget) -> State:
     """Look at what there is of a member.
 
     Raises:

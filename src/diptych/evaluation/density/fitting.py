@@ -120,7 +120,7 @@ def curvature_at(joint: Joint, z: Tensor) -> Tensor:
             )
             variance = joint.decode(codes.to(joint.images.dtype)).variance.double().flatten(1)
         slopes = ((above - below) / (2 * DIFFERENCE)).flatten(1)
-        slopes = slopes.unflatten(0, (len(codes), latent_dim))
+        slopes = slopes.view(len(codes), latent_dim, -1)
         # Saturated binary pixels have neither variance nor slope.
         slopes = slopes / variance.clamp(min=1e-12).sqrt()[:, None]
         curvature.append(slopes @ slopes.mT)

@@ -22,15 +22,15 @@ from diptych.recipes.schema import Dimension
 from diptych.study.results import unlike
 from diptych.study.search.claims import Claim, held
 
-__all__ = ["Board", "Outcome", "Ticket"]
+__all__ = ["Board", "Ending", "Ticket"]
 
 RANDOM_TRIALS = 4
 """Trials before the estimator has something to go by, the recipe's own among them."""
 NAME = "search"
 
-Outcome = Literal["finished", "diverged", "crashed"]
+Ending = Literal["finished", "diverged", "crashed"]
 # What has diverged tells the estimator to keep away; a crash tells it nothing of the settings.
-STATES: dict[Outcome, TrialState] = {
+STATES: dict[Ending, TrialState] = {
     "finished": TrialState.COMPLETE,
     "diverged": TrialState.PRUNED,
     "crashed": TrialState.FAIL,
@@ -147,7 +147,7 @@ class Board:
     def finish(
         self,
         ticket: Ticket,
-        outcome: Outcome,
+        outcome: Ending,
         *,
         value: float | None,
         seconds: float,

@@ -15,7 +15,8 @@ from diptych.errors import DiptychError, InterruptedRun, RunError, TrainingDiver
 from diptych.evaluation.sets import Progress
 from diptych.recipes import Recipe, with_settings
 from diptych.study.plan import Task, what_trains
-from diptych.study.search.board import Board, Outcome, Ticket
+from diptych.study.reasons import in_a_line
+from diptych.study.search.board import Board, Ending, Ticket
 from diptych.study.search.judge import SPLIT, Judge
 from diptych.study.search.space import describe_settings, own_settings, space_of
 from diptych.study.trained import train_member
@@ -150,7 +151,7 @@ class Search:
             with_settings(self.recipe, ticket.settings), self.seed, self.directory, ticket.number
         )
         self.say(f"{task.title} ({self.trials} in all): {describe_settings(ticket.settings)}")
-        outcome: Outcome = "finished"
+        outcome: Ending = "finished"
         value, reason = None, ""
         try:
             train_member(
@@ -162,7 +163,8 @@ class Search:
                 listener=self.listener,
                 announce=self.say,
             )
-            figure = self._judge.measure(load(task.directory).model)
+            device = "cpu" if self.device == "auto" else self.device
+            figure = self._judge.measure(load(task.directory, device=device).model)
             value = figure.value
         except TrainingDiverged as error:
             outcome, reason = "diverged", str(error)
@@ -170,7 +172,7 @@ class Search:
             raise
         except Exception as error:
             # Whatever it is, the other trials are worth having.
-            outcome, reason = "crashed", _in_a_line(error)
+            outcome, reason = "crashed", in_a_line(error)
             if not isinstance(error, DiptychError):
                 write_text(task.directory / "crash.txt", traceback.format_exc())
         if value is not None:
@@ -186,13 +188,6 @@ class Search:
             images_seen=int(spent.get("images", 0)),
             reason=reason,
         )
-
-
-def _in_a_line(error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    if isinstance(error, DiptychError):
-        return first
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _spent(directory: Path) -> dict[str, Any]:
