@@ -268,6 +268,7 @@ def test_a_study_grows(recipes, disc_data, tmp_path, work, whole, settled) -> No
         ({"seeds": 1}, "seeds 0, 1 there, 0 asked"),
         ({"metrics": ("kid",)}, "metrics blur there, kid asked"),
         ({"n": 10}, "n none there, 10 asked"),
+        ({"precision": "fp32"}, "precision bf16 there, fp32 asked"),
         ({"recipes": [0]}, "recipe tiny-gan there and not asked for"),
         ({"overrides": ["model.latent_dim=3"]}, "tiny-vae: model.latent_dim 4 there, 3 asked"),
         ({"data": "ring"}, "there, ring .* asked"),
@@ -281,6 +282,7 @@ def test_other_settings_are_another_study(
     monkeypatch.setattr("diptych.study.plan.check_fit", lambda *_: None)
     monkeypatch.setattr("diptych.study.plan.build", lambda *_: Uncounted())
     monkeypatch.setattr("diptych.study.stages.Stages._run", lambda *_: None)
+    monkeypatch.setattr("diptych.training.speed.cpu_has_bf16", lambda: True)
     compare(recipes, disc_data, out=study, **ASKED)
     before = (study / "study.json").read_bytes()
     asked = {**ASKED, **change}
@@ -289,6 +291,85 @@ def test_other_settings_are_another_study(
     with pytest.raises(RunError, match=says):
         compare(chosen, data, out=study, **asked)
     assert (study / "study.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("members", [1]),
+        ("members", [{"recipe": "tiny-vae"}]),
+        ("seeds", None),
+        ("baselines", None),
+    ],
+)
+def test_a_damaged_study_is_refused_and_says_the_way_out(
+    key, value, recipes, disc_data, tmp_path, settled, whole
+) -> None:
+    study = tmp_path / "study"
+    compare(recipes, disc_data, out=study, **ASKED)
+    file = study / "study.json"
+    for damaged in ({key: value}, {"real": ...}):
+        content = {**json.loads(file.read_text()), **damaged}
+        kept = {name: each for name, each in content.items() if each is not ...}
+        broken = json.dumps(kept)
+        file.write_text(broken)
+        with pytest.raises(RunError, match=r"is damaged: it has no .*; move it away and compare"):
+            compare(recipes, disc_data, out=study, **ASKED)
+        assert file.read_text() == broken
+        file.unlink()
+        compare(recipes, disc_data, out=study, **ASKED)
+        assert settled(study) == whole
+
+
+def test_what_was_measured_and_drawn_is_made_again_where_it_is_lost(
+    recipes, disc_data, tmp_path, work, whole, settled
+) -> None:
+    study = tmp_path / "study"
+    compare(recipes, disc_data, out=study, **ASKED)
+    work.clear()
+    shutil.rmtree(study / MEMBERS[0] / "pictures")
+    (study / MEMBERS[1] / "page" / "evidence.json").unlink()
+    compare(recipes, disc_data, out=study, **ASKED)
+    assert work == {("draw_member", place): 1 for place in MEMBERS[:2]}
+    (study / "study.json").unlink()
+    for place, damage in ((MEMBERS[0], {"figures": [{}]}), (MEMBERS[1], {"protocols": None})):
+        notes = study / place / "member.json"
+        notes.write_text(json.dumps({**json.loads(notes.read_text()), **damage}))
+    notes = study / MEMBERS[2] / "member.json"
+    notes.write_text(json.dumps({"asked": json.loads(notes.read_text())["asked"]}))
+    work.clear()
+    compare(recipes, disc_data, out=study, **ASKED)
+    measured_again = {place for name, place in work if name == "evaluate"}
+    assert measured_again == set(MEMBERS[:3])
+    assert settled(study) == whole
+
+
+def test_stopped_before_the_first_step_nothing_is_left_lying(
+    recipes, disc_data, tmp_path, whole, settled
+) -> None:
+    study = tmp_path / "study"
+    place = study / MEMBERS[0]
+    place.mkdir(parents=True)
+    (place / "recipe.yaml").write_text(recipe_yaml(recipes[0]))
+    compare(recipes, disc_data, out=study, **ASKED)
+    assert not list(study.glob("*/aside-*"))
+    assert settled(study) == whole
+
+
+def test_a_round_whose_page_fails_does_not_end_the_study(
+    recipes, disc_data, tmp_path, monkeypatch, told
+) -> None:
+    rounds = iter([OSError("no room"), None])
+
+    def write(table, directory):
+        if (error := next(rounds)) is not None:
+            raise error
+        return []
+
+    monkeypatch.setattr("diptych.study.stages.write_tables", write)
+    study = compare(recipes, disc_data, out=tmp_path / "study", watcher=told, **ASKED)
+    assert {member["status"] for member in study.results["members"]} == {"finished"}
+    assert any("could not be written: OSError: no room" in line for line in told.lines)
 
 
 class Uncounted:

@@ -311,7 +311,7 @@ def test_what_fails_is_kept_with_its_reason_and_counts(
         "finished",
     ]
     assert record["trials"][0]["reason"] == "training diverged: autoencoder/loss is nan"
-    assert record["trials"][1]["reason"] == "MemoryError: cannot allocate 8 GiB"
+    assert record["trials"][1]["reason"] == "not enough memory (cannot allocate 8 GiB)"
     assert [t["value"] for t in record["trials"][:2]] == [None, None]
     assert record["chosen"] == 2
     assert "cannot allocate" in (tmp_path / "0001" / "crash.txt").read_text()

@@ -7,11 +7,13 @@ import random
 import pytest
 from scipy import special, stats
 
+from diptych.evaluation.copies.intervals import wilson
 from diptych.study.statistics import (
     NORMAL,
     Reading,
     Sample,
     seeds_to_settle,
+    share_limit,
     student_cdf,
     student_quantile,
     welch,
@@ -196,3 +198,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say(
     # Three standard errors of a share of 95 % over 1000 studies are 2.1 %.
     assert inside / studies > 0.95 - 0.021
     assert apart / studies < 0.05 + 0.021
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 100), (1, 5000), (37, 200), (99, 100), (5, 5)])
+def test_the_limit_of_a_share_is_the_one_that_figures_are_given(hits: int, n: int) -> None:
+    assert share_limit(hits / n, n) == pytest.approx(wilson(hits, n)[1])

@@ -4,10 +4,14 @@ import dataclasses
 import random
 
 import pytest
-from verdict_tables import METRICS, table
+from verdict_tables import METRICS, figure, table
 
+from diptych.study.statistics import share_limit
 from diptych.study.table import Row, Table
 from diptych.study.verdict import judge
+from diptych.study.verdict.case import Case
+from diptych.study.verdict.comparing import compare_metric
+from diptych.study.verdict.copies import copying
 from diptych.study.verdict.words import Comparison
 
 STUDIES = 400
@@ -44,6 +48,57 @@ def test_equals_are_seldom_told_apart(seeds: int, spread: float) -> None:
     means = {"vae": 5.0, "gan": 5.0}
     alarms = sum(realism(drawn(rng, means, seeds, spread))[0] == "clear" for _ in range(STUDIES))
     assert alarms / STUDIES <= OF_FIVE_PERCENT
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize(
+    ("base", "mean", "spread"),
+    [
+        ("recall", 0.87, 0.04),
+        ("recall", 0.80, 0.03),
+        ("precision", 0.86, 0.05),
+        ("sharpness-ratio", 0.97, 0.05),
+    ],
+)
+def test_equals_near_the_floor_are_seldom_told_apart(
+    base: str, mean: float, spread: float, seeds: int
+) -> None:
+    """At the floor one has next to no distance, and any other is many times as far."""
+    rng = random.Random(seeds)
+
+    def leads() -> bool:
+        figures = {
+            recipe: {base: [rng.gauss(mean, spread) for _ in range(seeds)]}
+            for recipe in ("vae", "gan")
+        }
+        case = Case(table(figures, errors={base: 0.006}))
+        (key,) = case.keys(base)
+        found = compare_metric(case, key)
+        return found is not None and found.winner is not None
+
+    assert sum(leads() for _ in range(STUDIES)) / STUDIES <= OF_FIVE_PERCENT
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+def test_samples_of_the_data_are_seldom_called_copies(n: int) -> None:
+    """Model and data are one: a hundredth lies near to training items, and a few are equal."""
+    rng = random.Random(n)
+
+    def share(p: float) -> float:
+        return sum(rng.random() < p for _ in range(n)) / n
+
+    alarms = 0
+    for _ in range(STUDIES // 2):
+        rows = []
+        for base, p in (("nearest-ratio-share", 0.01), ("exact-duplicates", 0.002)):
+            floor, seen = share(p), share(p)
+            low, high = 1 - share_limit(1 - seen, n), share_limit(seen, n)
+            rows.append(
+                figure("gan", 0, base, seen, None, floor=floor, n_real=n, low=low, high=high)
+            )
+        case = Case(table({"gan": {"fd": [1.0]}}, rows=rows))
+        alarms += any(finding.found for finding in copying(case, "gan"))
+    assert alarms / (STUDIES // 2) <= 0.02
 
 
 def test_nobody_of_three_equals_is_often_said_to_be_behind() -> None:

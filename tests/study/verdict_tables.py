@@ -18,6 +18,7 @@ METRICS: dict[str, tuple[str, str, str, str, float | None, float | None]] = {
     "kid": ("KID", "kernel units", "lower", "fidelity", 0.0, None),
     "precision": ("precision", "share", "higher", "fidelity", 0.88, None),
     "recall": ("recall", "share", "higher", "fidelity", 0.87, None),
+    "density": ("density", "", "closer", "fidelity", 1.0, None),
     "coverage": ("coverage", "share", "higher", "fidelity", 0.96, None),
     "classes-found": ("classes found", "classes", "higher", "collapse", 10.0, None),
     "modes-found": ("modes found", "modes", "higher", "collapse", 25.0, 25.0),
@@ -34,6 +35,7 @@ METRICS: dict[str, tuple[str, str, str, str, float | None, float | None]] = {
     "negative-elbo": ("negative ELBO", "nats per image", "lower", "density", None, None),
     "bits-per-dimension": ("bits per dimension", "bits", "lower", "density", None, None),
     "path-length-relative": ("path length over spread", "", "lower", "latent", None, None),
+    "step-variation": ("variation of steps", "", "lower", "latent", None, None),
     "reconstruction-psnr": ("PSNR", "dB", "higher", "reconstruction", None, 11.0),
     "exact-duplicates": ("exact copies", "share", "lower", "copies", 0.0, 1.0),
     "nearest-ratio-share":
@@ -41,7 +43,16 @@ METRICS: dict[str, tuple[str, str, str, str, float | None, float | None]] = {
     "copying-ct": ("data-copying C_T", "z-score", "closer", "copies", -0.2, -20.0),
 }  # fmt: skip
 WITH_FEATURES = {
-    *("fd", "kid", "precision", "recall", "coverage", "nearest-ratio-share", "copying-ct"),
+    *(
+        "fd",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "nearest-ratio-share",
+        "copying-ct",
+    ),
     "path-length-relative",
 }
 

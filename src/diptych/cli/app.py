@@ -80,6 +80,12 @@ def run() -> None:
         app()
     except DiptychError as error:
         _end(str(error), error.exit_code)
+    except OSError as error:
+        # A full disk, a directory in a file's place, a share that is gone.
+        if error.errno is None:
+            raise
+        where = error.filename if error.filename is not None else "a file"
+        _end(f"{where} cannot be read or written ({error.strerror}); mend that and try again", 2)
     except MemoryError as error:
         _end(f"not enough memory ({error}); ask for fewer or smaller pictures", 2)
     except RuntimeError as error:

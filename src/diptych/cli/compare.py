@@ -42,7 +42,7 @@ class Equal(StrEnum):
 
 def compare(
     recipes: Annotated[
-        list[str], typer.Argument(help="Two or more recipes: vae gan (see diptych recipes).")
+        list[str], typer.Argument(help="Which to compare: vae gan vae-gan (see diptych recipes).")
     ],
     data: DataName = "fashion-mini",
     minutes: Minutes = None,

@@ -94,6 +94,9 @@ def _open(path: Path) -> Image.Image:
         return Image.open(path, formats=FORMATS)
     except FileNotFoundError as error:
         raise OddPictureError("is a link to a file that is not there") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise OddPictureError(f"has more than {most} million pixels; make it smaller") from error
     except UnidentifiedImageError as error:
         raise OddPictureError(
             "is not a PNG, JPEG, WebP, TIFF or BMP picture, or is damaged"

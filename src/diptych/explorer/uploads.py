@@ -65,7 +65,7 @@ def read_upload(content: bytes) -> Upload:
                     )
                 pixels = decode(path, header, header.mode, Fit())
         except OddPictureError as problem:
-            raise DataError(f"The picture {problem}.") from None
+            raise DataError(f"The picture {problem}".rstrip(".") + ".") from None
     notes = []
     if header.frames > 1:
         notes.append(f"it holds {header.frames} pictures, and the first was taken")

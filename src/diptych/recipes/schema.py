@@ -295,8 +295,8 @@ class Dimension(Spec):
 class Recipe(Spec):
     """What to train: the model, its optimizers, its schedule. The data is not part of it."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    title: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
     """How reports call it."""
     summary: str
     """One line: what is special about it."""

@@ -10,8 +10,10 @@ from typing import Any
 
 import diptych
 from diptych.data import Data
+from diptych.errors import DataError
 from diptych.evaluation.density.panel import Effort
 from diptych.evaluation.evaluate import evaluate
+from diptych.evaluation.figure import Figure
 from diptych.evaluation.results import Evaluation
 from diptych.evaluation.sets import Progress
 from diptych.study.evidence import write_evidence
@@ -25,6 +27,10 @@ __all__ = ["Outcome", "facts", "measure_member"]
 
 NOTES = "member.json"
 """What was measured of a member, beside its run: taken over when study.json does not know it."""
+NOTED = frozenset(
+    {"evaluation_seconds", "figures", "reconstruction_sentence", "skipped", "remarks"}
+    | {"features", "protocols"}
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,14 @@ def _read_notes(directory: Path, asked: Mapping[str, Any]) -> dict[str, Any] | N
         notes = json.loads((directory / NOTES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return notes if isinstance(notes, dict) and notes.get("asked") == asked else None
+    if not isinstance(notes, dict) or notes.get("asked") != asked or not notes.keys() >= NOTED:
+        return None
+    try:
+        for figure in notes["figures"]:
+            Figure.from_json(figure, notes["protocols"])
+    except (DataError, TypeError, AttributeError, KeyError):
+        return None
+    return notes
 
 
 def _evidence(

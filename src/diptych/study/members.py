@@ -100,7 +100,8 @@ def crashed(task: Task, reason: str, details: str) -> Outcome:
 
 def interrupted(task: Task, reason: str) -> Outcome:
     """The outcome of a member that was stopped; it is gone on with next time."""
-    return _unfinished(task, "interrupted", reason)
+    # What to type is said once, for the study: a member is not resumed by itself.
+    return _unfinished(task, "interrupted", reason.partition("; go on with")[0])
 
 
 def _unfinished(task: Task, status: str, reason: str) -> Outcome:

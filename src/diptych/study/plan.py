@@ -20,7 +20,7 @@ from diptych.study.search.trials import require_optuna
 from diptych.training.budget import Budget
 from diptych.training.speed import Precision, SpeedPlan
 
-__all__ = ["Equal", "Plan", "Task", "make_plan", "what_trains"]
+__all__ = ["Equal", "Plan", "Task", "make_plan", "usable_cores", "what_trains"]
 
 Equal = Literal["time", "images"]
 """What all members have the same of."""
@@ -110,6 +110,7 @@ class Plan:
             "effort": self.effort,
             "trials": self.trials,
             "n": self.n,
+            "precision": self.speed.precision,
             "recipes": {recipe.name: recipe.to_dict() for recipe in self.recipes},
         }
 

@@ -47,10 +47,32 @@ def read_results(directory: str | Path) -> dict[str, Any]:
             f"{path} has schema {found!r}, and this Diptych reads and goes on with schema "
             f"{SCHEMA}; compare again with a new --out"
         )
-    for key, kind in (("members", list), ("settings", dict), ("budget", dict), ("data", dict)):
-        if not isinstance(results.get(key), kind):
-            raise RunError(f"{path} is damaged: it has no {key}")
+    if (missing := _missing(results)) is not None:
+        raise RunError(
+            f"{path} is damaged: it has no {missing}; move it away and compare again with the "
+            "same --out: members that are trained are found again"
+        )
     return results
+
+
+_NEEDED: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("members", "seeds", "baselines", "search"), list),
+    **dict.fromkeys(("settings", "budget", "data", "protocols"), dict),
+    **dict.fromkeys(("real", "machine", "features", "queries"), object),
+}
+"""What a study cannot be gone on with without; what may be null has only to be there."""
+
+
+def _missing(results: Mapping[str, Any]) -> str | None:
+    """The first thing that a study needs and these results lack or hold in another form."""
+    for key, kind in _NEEDED.items():
+        if key not in results or not isinstance(results[key], kind):
+            return key
+    for number, member in enumerate(results["members"], 1):
+        for key, kind in (("recipe", str), ("seed", int), ("status", str)):
+            if not isinstance(member, dict) or not isinstance(member.get(key), kind):
+                return f"{key} of member {number}"
+    return None
 
 
 def check_place(directory: Path, plan: Plan) -> None:
@@ -240,6 +262,8 @@ def _differences(results: Mapping[str, Any], plan: Plan) -> list[str]:
     compare("equal", budget.get("equal"), plan.equal)
     for key in ("trials", "n", "effort"):
         compare(key, settings.get(key), plan.settings[key])
+    if "precision" in settings:
+        compare("precision", settings["precision"], plan.settings["precision"])
     compare("metrics", settings.get("metrics"), plan.settings["metrics"])
     seeds = [seed for seed in results.get("seeds", []) if seed not in plan.seeds]
     if seeds:

@@ -1,9 +1,10 @@
 """The stages of a study, from the first picture to the page; each looks at what is there."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from diptych.data import write_png
 from diptych.errors import InterruptedRun
@@ -16,6 +17,7 @@ from diptych.study.members import Conditions, interrupted, run_member
 from diptych.study.pictures import GRID, real_picture
 from diptych.study.plan import Plan, Task
 from diptych.study.probe import probe_speeds
+from diptych.study.reasons import in_a_line
 from diptych.study.results import Book
 from diptych.study.search import SearchResult, search_recipe
 from diptych.study.side_by_side import run_side_by_side
@@ -131,9 +133,15 @@ class Stages:
         return [
             (task, standing(task, data, budget))
             for task in self.plan.tasks(self.directory)
-            if self.book.member(task.recipe.name, task.seed)["status"]
-            not in ("finished", "diverged")
+            if not self._is_done(self.book.member(task.recipe.name, task.seed))
         ]
+
+    def _is_done(self, entry: Mapping[str, Any]) -> bool:
+        """Whether nothing is left to do; lost pictures of a finished member are drawn again."""
+        if entry["status"] != "finished":
+            return bool(entry["status"] == "diverged")
+        files = [*entry.get("pictures", {}).values(), entry.get("evidence")]
+        return all((self.directory / file).is_file() for file in files if file)
 
     def _run(self, tasks: Sequence[Task]) -> None:
         plan, budget = self.plan, self.book.budget
@@ -166,7 +174,7 @@ class Stages:
                 raise
             following = tasks[place + 1 :]
             if following and following[0].seed != task.seed:
-                self._conclude()  # a round of seeds is a comparison: show it
+                self._show_the_round()
 
     def _take(self, outcome: Outcome) -> None:
         """Write down what became of a member."""
@@ -174,6 +182,15 @@ class Stages:
         entry = outcome.entry
         told = f"{entry['title']}, seed {entry['seed']}: {entry['status']}"
         self.watcher.say(f"{told} ({entry['reason']})" if entry["reason"] else told)
+
+    def _show_the_round(self) -> None:
+        """A round of seeds is a comparison already; without its page the study still goes on."""
+        try:
+            self._conclude()
+        except InterruptedRun:
+            raise
+        except Exception as error:
+            self.watcher.say(f"the page of this round could not be written: {in_a_line(error)}")
 
     def _conclude(self) -> None:
         """Baselines, verdict, tables and page, from the members there are."""

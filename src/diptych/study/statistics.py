@@ -9,8 +9,9 @@ run is taken as
 
 and the mean of S seeds has the variance v / S with S - 1 degrees of freedom. Items that all runs
 share (the held-out set) put an error on every run alike, which seeds do not average away: there
-the mean's own interval is never narrower than that of one run. In a difference of two recipes this
-error cancels for the most part, so that v / S is kept there.
+the mean's own interval is never narrower than that of one run. In a difference of two recipes a
+part of this error cancels, and how large a part is not known; all of w² stays in both variances,
+so that the interval of such a difference is rather too wide than too narrow.
 
 One seed has no s². Its interval is the run's own, and says nothing about another seed.
 
@@ -19,7 +20,7 @@ Everything here is plain Python: the page is built where torch and numpy need no
 Sources: Student 1908, "The probable error of a mean"; Welch 1947, Biometrika 34 (unequal
 variances, with Satterthwaite's degrees of freedom); Hedges 1981, J. Educational Statistics 6
 (g and its correction J); Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15 (equal
-within a band if the whole interval lies in it).
+within a band if the whole interval lies in it); Wilson 1927, JASA 22 (shares).
 """
 
 import math
@@ -34,6 +35,7 @@ __all__ = [
     "Reading",
     "Sample",
     "seeds_to_settle",
+    "share_limit",
     "student_cdf",
     "student_quantile",
     "welch",
@@ -226,6 +228,20 @@ def seeds_to_settle(
         if half < difference:
             return seeds
     return None
+
+
+def share_limit(share: float, n: int) -> float:
+    """The upper end of Wilson's 95 % interval of a share seen on n items.
+
+    As in `evaluation.copies.intervals`, which needs torch.
+
+    Args:
+        share: 0..1.
+        n: at least 1.
+    """
+    spread = NORMAL**2 / n
+    half = NORMAL * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    return 1.0 if share >= 1 else min(1.0, (share + spread / 2 + half) / (1 + spread))
 
 
 def student_cdf(t: float, degrees: float) -> float:

@@ -1,6 +1,6 @@
 """The plan of a study in lines, told before it starts."""
 
-from diptych.study.plan import Plan
+from diptych.study.plan import Plan, usable_cores
 from diptych.study.search import describe_space
 from diptych.training.budget import Budget
 
@@ -35,7 +35,8 @@ def plan_lines(plan: Plan) -> list[str]:
         "      the same splits, and the same order of data at the same seed; "
         "measuring is not charged"
     )
-    metrics = ", ".join(plan.metrics) or "all panels that apply; likelihoods take minutes per member"
+    everything = "all panels that apply; likelihoods take minutes per member"
+    metrics = ", ".join(plan.metrics) or everything
     lines.append(f"      measured: {metrics}")
     side_by_side = (
         f"{plan.jobs} members side by side, {_count(plan.share_of_cores, 'thread')} each"
@@ -43,6 +44,8 @@ def plan_lines(plan: Plan) -> list[str]:
         else "one member after the other"
     )
     lines.append(f"      {plan.speed}; {side_by_side}")
+    if plan.jobs > usable_cores() and plan.speed.device == "cpu":
+        lines.append(f"      more than the {usable_cores()} cores here: mind the memory")
     if plan.jobs > 1 and plan.equal == "time":
         lines.append(
             "      members that train while others rest are faster than the rest: for a fair "

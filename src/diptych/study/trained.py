@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diptych.data import Data
-from diptych.errors import RecipeError, RunError, TrainingDiverged
+from diptych.errors import DiptychError, RecipeError, RunError, TrainingDiverged
 from diptych.recipes import load_recipe
 from diptych.study.plan import Task, what_trains
 from diptych.study.results import unlike
@@ -54,7 +54,9 @@ def standing(task: Task, data: Data, budget: Budget) -> State:
         newest, _ = newest_readable(run.checkpoints)
     except RunError:
         return "unusable"
-    if info.get("status") == "finished":
+    spent = info.get("spent")
+    told = isinstance(spent, dict) and {"steps", "images", "seconds"} <= spent.keys()
+    if info.get("status") == "finished" and told:
         return "finished"
     state = load_checkpoint(newest).state
     done = budget.progress(seconds=state["seconds"], images=state["images"]) >= 1.0
@@ -80,8 +82,15 @@ class _Found:
             told.append(f"it was trained on other data ({self.info['data'].get('name')})")
         there = self.info.get("budget")
         if there is not None and there != {"minutes": budget.minutes, "images": budget.images}:
-            told.append(f"its budget is {Budget(**there)} and not {budget}")
+            told.append(f"its budget is {_budget_in_words(there)} and not {budget}")
         return told
+
+
+def _budget_in_words(there: Any) -> str:
+    try:
+        return str(Budget(**there))
+    except (TypeError, DiptychError):  # of a file that was changed by hand
+        return str(there)
 
 
 def train_member(
@@ -114,7 +123,9 @@ def train_member(
     if state == "begun":
         resume(directory, data=data, device=device, listener=listener, announce=announce)
         return
-    if state == "unusable":
+    if state == "unusable" and _is_bare(directory):
+        (directory / "recipe.yaml").unlink()  # stopped before the first step: nothing to keep
+    elif state == "unusable":
         aside = _set_aside(directory)
         if announce is not None:
             announce(f"{directory} held no state to go on from; it was moved to {aside}")
@@ -147,6 +158,11 @@ def _write_the_end(run: RunDirectory) -> None:
             },
         }
     )
+
+
+def _is_bare(directory: Path) -> bool:
+    """Whether a training was stopped here before it had anything to save."""
+    return [entry.name for entry in directory.iterdir()] == ["recipe.yaml"]
 
 
 def _set_aside(directory: Path) -> Path:

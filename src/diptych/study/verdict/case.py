@@ -10,7 +10,7 @@ from diptych.study.verdict.wording import capital, listing
 
 __all__ = ["Case"]
 
-FAILED = ("diverged", "crashed")
+BROKEN = ("diverged", "crashed")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Case:
 
     def failed(self, recipe: str) -> tuple[Member, ...]:
         """Its seeds that diverged or crashed."""
-        return tuple(m for m in self.members(recipe) if m.status in FAILED)
+        return tuple(m for m in self.members(recipe) if m.status in BROKEN)
 
     def family(self, recipe: str) -> str:
         """ "vae", "gan", "hybrid", or empty."""

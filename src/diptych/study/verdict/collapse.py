@@ -5,6 +5,7 @@ from diptych.study.verdict import rules
 from diptych.study.verdict.case import Case
 from diptych.study.verdict.findings import (
     Finding,
+    between,
     evidence_of,
     looked,
     lower,
@@ -16,7 +17,7 @@ from diptych.study.verdict.rules import QUESTIONS
 from diptych.study.verdict.wording import count, join, listing, percent, rough
 from diptych.study.verdict.words import Answer, State
 
-__all__ = ["collapse", "collapses", "lost_modes"]
+__all__ = ["collapse", "collapses", "loss", "lost_modes"]
 
 
 def lost_modes(case: Case, recipe: str) -> Finding | None:
@@ -26,12 +27,31 @@ def lost_modes(case: Case, recipe: str) -> Finding | None:
         finding = looked(
             f"lost {unit}",
             rows,
-            lambda row: row.value <= _reachable(row) - 0.5,
-            lambda row: f"{count(row.value)} of {count(_reachable(row))} {row.unit} found",
+            lambda row: _missing(row) >= 0.5,
+            count,
+            lambda found, row: f"{found} of {count(_reachable(row))} {row.unit} found",
         )
         if finding:
             return finding
     return None
+
+
+def loss(case: Case, recipe: str) -> str:
+    """What is missing at every seed, as a predicate; a collapse is called one by its size."""
+    finding = lost_modes(case, recipe)
+    if finding is None or finding.found < finding.seeds:
+        return ""
+    base = "classes-found" if finding.kind == "lost classes" else "modes-found"
+    rows = case.of_recipe(recipe, base)
+    if all(_missing(row) >= rules.GONE * _reachable(row) for row in rows):
+        return f"collapsed ({finding.told})"
+    missing = [_missing(row) for row in rows]
+    amount = between(min(missing), max(missing), count)
+    return f"misses {amount} of {count(_reachable(rows[0]))} {rows[0].unit}"
+
+
+def _missing(row: Row) -> float:
+    return _reachable(row) - row.value
 
 
 def _reachable(row: Row) -> float:
@@ -49,9 +69,9 @@ def collapses(case: Case, recipe: str) -> tuple[Finding, ...]:
                 "uneven",
                 case.of_recipe(recipe, base),
                 lambda row: lower(row) > (row.floor or 0.0) + rules.UNEVEN,
-                lambda row: (
-                    f"a {row.name} of {rough(row.value)} nats "
-                    f"({case.real} {rough(row.floor or 0)})"
+                rough,
+                lambda nats, row: (
+                    f"a {row.name} of {nats} nats ({case.real} {rough(row.floor or 0)})"
                 ),
             )
         )
@@ -60,9 +80,15 @@ def collapses(case: Case, recipe: str) -> tuple[Finding, ...]:
             "repeats itself",
             [row for row in case.of_recipe(recipe, "birthday-support") if row.floor],
             lambda row: upper(row) < rules.REPEATS * (row.floor or 0.0),
-            lambda row: (
-                f"a variety of about {rough(row.value)} {case.things} "
-                f"({case.real} {rough(row.floor or 0)})"
+            rough,
+            lambda items, row: (
+                f"a variety of about {items} {case.things} ({case.real} {rough(row.floor or 0)}"
+                + (
+                    "; more is no merit, samples may be more scattered than data"
+                    if row.value > (row.floor or 0.0)
+                    else ""
+                )
+                + ")"
             ),
         )
     )
@@ -71,9 +97,8 @@ def collapses(case: Case, recipe: str) -> tuple[Finding, ...]:
             "posterior collapse",
             [row for row in case.of_recipe(recipe, "collapsed-dimensions") if row.ceiling],
             lambda row: row.value >= rules.UNUSED * (row.ceiling or 0.0),
-            lambda row: (
-                f"{count(row.value)} of {count(row.ceiling or 0)} latent dimensions unused"
-            ),
+            count,
+            lambda unused, row: f"{unused} of {count(row.ceiling or 0)} latent dimensions unused",
         )
     )
     found.append(
@@ -81,7 +106,8 @@ def collapses(case: Case, recipe: str) -> tuple[Finding, ...]:
             "dead codes",
             case.of_recipe(recipe, "dead-latents"),
             lambda row: row.value >= rules.UNUSED,
-            lambda row: f"{percent(row.value)} of the latents move nothing",
+            percent,
+            lambda share, row: f"{share} of the latents move nothing",
         )
     )
     return tuple(finding for finding in found if finding is not None)
@@ -106,7 +132,7 @@ def collapse(case: Case) -> Answer:
         counted = any(f.kind.startswith("lost ") for f in findings)
         if troubles:
             said = listing(
-                f"{f.sentence}{f.where}"
+                f.told
                 if f.kind.startswith("lost ")
                 # What is not a count needs its name.
                 else f"{f.kind}{f.where}: {f.sentence}"
@@ -117,7 +143,10 @@ def collapse(case: Case) -> Answer:
             sentences.append(f"{case.at_start(recipe)}: not measured.")
             decided = False
         else:
-            said = ", ".join(finding.sentence for finding in findings)
+            said = ", ".join(
+                f.told if f.spread else f.sentence  # the same everywhere needs no seeds
+                for f in findings
+            )
             sentences.append(f"{case.at_start(recipe)} shows no collapse ({said}).")
             decided &= counted
     blind = ""

@@ -9,8 +9,15 @@ from typing import Literal
 from diptych.study.statistics import LEVEL, Difference, Sample, seeds_to_settle, welch
 from diptych.study.table import Row
 from diptych.study.verdict.case import Case, sample_of
-from diptych.study.verdict.rules import ENOUGH_SEEDS, FACTOR, LONE_TIMES, smallest_of
-from diptych.study.verdict.wording import span
+from diptych.study.verdict.rules import (
+    ENOUGH_SEEDS,
+    FACTOR,
+    LONE_TIMES,
+    NEAR,
+    limits_of,
+    smallest_of,
+)
+from diptych.study.verdict.wording import listing, span
 from diptych.study.verdict.words import Comparison, Standing
 
 __all__ = ["compare_first", "compare_metric", "standing_of"]
@@ -44,7 +51,8 @@ def compare_metric(
     than two recipes every pair's interval is widened, so that the chance of a false lead among all
     of them stays at 5 % (Bonferroni).
     """
-    rows, left_out = _alike(case, key, case.recipes if among is None else among)
+    recipes = case.recipes if among is None else among
+    rows, left_out = _alike(case, key, recipes)
     if not rows:
         return None
     first = rows[0]
@@ -68,6 +76,7 @@ def compare_metric(
         state="alone",
         top=tuple(order),
         left_out=left_out,
+        seeds_left_out=_seeds_left_out(case, key, rows),
         lone=any(sample.seeds < 2 for sample in by_recipe.values()),
         why_not="there is nothing to compare it with",
     )
@@ -85,9 +94,14 @@ def compare_metric(
 
 
 def standing_of(rows: Sequence[Row]) -> Standing:
-    """A recipe's figure over its seeds."""
+    """A recipe's figure over its seeds; the interval is cut off where no value can be."""
     sample = sample_of(rows)
     low, high = sample.interval() or (None, None)
+    least, most = limits_of(rows[0].base, rows[0].unit, rows[0].ceiling)
+    if low is not None and least <= min(sample.values):
+        low = max(low, least)
+    if high is not None and most >= max(sample.values):
+        high = min(high, most)
     return Standing(rows[0].recipe, sample.mean, low, high, sample.values)
 
 
@@ -118,6 +132,36 @@ def _alike(
         else:
             left_out[recipe] = "not measured"
     return rows, left_out
+
+
+def _seeds_left_out(case: Case, key: str, used: Sequence[Row]) -> dict[str, str]:
+    """Of recipes that are compared: the seeds that are not, in words."""
+    places = {(row.recipe, row.seed) for row in used}
+    measured = {(row.recipe, row.seed): row for row in case.rows(key)}
+    told = {}
+    for recipe in dict.fromkeys(row.recipe for row in used):
+        reasons: dict[str, list[str]] = {}
+        for member in case.finished(recipe):
+            place = recipe, member.seed
+            if place in places:
+                continue
+            row = measured.get(place)
+            reason = (
+                "not measured"
+                if row is None
+                else "measured under another protocol"
+                if row.trusted
+                else "its figure cannot be trusted"
+            )
+            reasons.setdefault(reason, []).append(str(member.seed))
+        if reasons:
+            told[recipe] = "; ".join(
+                f"{'seeds' if len(seeds) > 1 else 'seed'} {listing(seeds)} of "
+                f"{case.the(recipe)} {'are' if len(seeds) > 1 else 'is'} left out: "
+                + (reason.replace("its figure", "their figures") if len(seeds) > 1 else reason)
+                for reason, seeds in reasons.items()
+            )
+    return told
 
 
 def _floor(rows: Sequence[Row]) -> float | None:
@@ -166,7 +210,7 @@ class _Contest:
                 comparison, state="tie", why_not="the difference is too small to be worth naming"
             )
         rival = next((other for other in top[1:] if self.pair(best, other) == "unclear"), top[1])
-        why_not, remedy = self.doubt(best, rival, comparison.unit)
+        why_not, remedy = self.doubt(best, rival, comparison)
         return replace(comparison, state="undecided", why_not=why_not, help=remedy)
 
     def difference(self, one: str, other: str) -> Difference:
@@ -228,14 +272,17 @@ class _Contest:
         """Whether the lead is one that the spread between seeds could hardly make."""
         if smallest_of(self.base).absolute is not None:
             return abs(away - near) >= LONE_TIMES * smallest
-        if self.floor is not None and not self.distances:
-            near, away = (max(0.0, self.sign * (mean - self.floor)) for mean in (near, away))
+        if self.floor is not None:
+            if not self.distances:
+                near, away = (max(0.0, self.sign * (mean - self.floor)) for mean in (near, away))
+            near = max(near, NEAR * abs(self.floor))
         elif self.sign < 0:
             near, away = away, near
         return away > 0 and away >= FACTOR * near
 
-    def doubt(self, best: str, rival: str, unit: str) -> tuple[str, str]:
+    def doubt(self, best: str, rival: str, comparison: Comparison) -> tuple[str, str]:
         """Why the best is not ahead of a rival, and what might settle it."""
+        unit = comparison.unit
         difference = self.difference(best, rival)
         samples = self.samples[best], self.samples[rival]
         lone = [r for r in (best, rival) if self.samples[r].seeds < 2]
@@ -247,6 +294,8 @@ class _Contest:
         if lone:
             apart = difference.low > 0 or difference.high < 0
             whose = "each" if len(lone) == 2 else f"of {self.case.the(*lone)}"
+            # Others may have finished, whose figures are left out.
+            one = "one usable seed" if set(lone) & set(comparison.seeds_left_out) else "one seed"
             if not apart:
                 why = "the intervals overlap"
             elif smallest_of(self.base).absolute is not None:
@@ -254,10 +303,13 @@ class _Contest:
             else:
                 why = f"the lead is less than a factor of {FACTOR:g}"
             return (
-                f"{why}, and one seed {whose} cannot show how much seeds differ",
+                f"{why}, and {one} {whose} cannot show how much seeds differ",
                 "three seeds or more",
             )
-        what = "the distances to the floor differ" if self.distances else "the means differ"
+        several = len(self.samples) > 2
+        pair = f" of {self.case.the(best, rival)}" if several else ""
+        what = f"the {'distances' if self.distances else 'means'}{pair}"
+        what += " to the floor differ" if self.distances else " differ"
         why = f"{what} by {span(*_turned(difference), unit)}, so "
         if difference.low <= 0 <= difference.high:
             why += "it may be nothing or the other way round"

@@ -1,5 +1,6 @@
 """Are samples copies of training items, against the floor and planted copies?"""
 
+from diptych.study.statistics import share_limit
 from diptych.study.table import Row
 from diptych.study.verdict import rules
 from diptych.study.verdict.case import Case
@@ -17,7 +18,7 @@ from diptych.study.verdict.rules import QUESTIONS
 from diptych.study.verdict.wording import join, listing, number, percent
 from diptych.study.verdict.words import Answer
 
-__all__ = ["copies", "copying"]
+__all__ = ["copies", "copying", "sign_of_copying"]
 
 
 def copying(case: Case, recipe: str) -> tuple[Finding, ...]:
@@ -26,8 +27,9 @@ def copying(case: Case, recipe: str) -> tuple[Finding, ...]:
         looked(
             "exact copies",
             case.of_recipe(recipe, "exact-duplicates"),
-            lambda row: lower(row) > (row.floor or 0.0),
-            lambda row: f"{percent(row.value)} exact copies{_against(row)}",
+            lambda row: lower(row) > _chance(row),
+            percent,
+            lambda share, row: f"{share} exact copies{_against(row)}",
         ),
         looked(
             "near-copies",
@@ -35,37 +37,49 @@ def copying(case: Case, recipe: str) -> tuple[Finding, ...]:
             lambda row: (
                 lower(row)
                 > max(
+                    _chance(row),
                     rules.COPIED_TIMES * (row.floor or 0.0),
                     (row.floor or 0.0) + rules.COPIED_SHARE,
                 )
             ),
-            lambda row: (
-                f"{percent(row.value)} suspiciously near to a training {case.things[:-1]}"
-                f"{_against(row)}"
+            percent,
+            lambda share, row: (
+                f"{share} suspiciously near to a training {case.things[:-1]}{_against(row)}"
             ),
         ),
         looked(
             "nearer to training than to unseen items",
             [row for row in case.of_recipe(recipe, "nearest-ratio") if row.floor],
             lambda row: upper(row) < rules.COPIED_RATIO * (row.floor or 0.0),
-            lambda row: (
-                f"a median distance ratio of {number(row.value)} (floor {number(row.floor or 0)})"
+            number,
+            lambda ratio, row: (
+                f"a median distance ratio of {ratio} (floor {number(row.floor or 0)})"
             ),
         ),
         looked(
-            "data copying by C_T",
+            "nearer than a test by rank allows",
             case.of_recipe(recipe, "copying-ct"),
             lambda row: upper(row) < min(0.0, row.floor or 0.0) + rules.COPIED_Z,
-            lambda row: f"a C_T of {number(row.value)} (floor {number(row.floor or 0)})",
+            number,
+            lambda z, row: f"a C_T (z of that test) of {z} (floor {number(row.floor or 0)})",
         ),
         looked(
             "members can be told",
             case.of_recipe(recipe, "membership-auc"),
             lambda row: lower(row) > (0.5 if row.floor is None else row.floor) + rules.COPIED_AUC,
-            lambda row: f"a membership AUC of {number(row.value)} (0.5 is guessing)",
+            number,
+            lambda auc, row: (
+                f"an AUC of {auc} in telling training from unseen items (0.5 is guessing)"
+            ),
         ),
     ]
     return tuple(finding for finding in found if finding is not None)
+
+
+def sign_of_copying(case: Case, recipe: str) -> Finding | None:
+    """The sign that most seeds show, or None: what one seed of several shows takes no lead."""
+    signs = [finding for finding in copying(case, recipe) if finding.found]
+    return max(signs, key=lambda f: f.found / f.seeds, default=None)
 
 
 def copies(case: Case) -> Answer:
@@ -85,9 +99,14 @@ def copies(case: Case) -> Answer:
         troubles = [finding for finding in findings if finding.found]
         if troubles:
             said = listing(f"{f.kind}{f.where}, {f.sentence}" for f in troubles)
-            sentences.append(f"{case.at_start(recipe)} copies its training data ({said}).")
+            verb = (
+                "copies its training data"
+                if any(f.mostly for f in troubles)
+                else "shows a sign of copying, but at too few seeds to say that it copies"
+            )
+            sentences.append(f"{case.at_start(recipe)} {verb} ({said}).")
         elif findings:
-            said = ", ".join(finding.sentence for finding in findings[:2])
+            said = ", ".join(f.told if f.spread else f.sentence for f in findings[:2])
             sentences.append(f"{case.at_start(recipe)} shows no sign of copying ({said}).")
         else:
             sentences.append(f"{case.at_start(recipe)}: not measured.")
@@ -101,6 +120,12 @@ def copies(case: Case) -> Answer:
         sentence,
         evidence,
     )
+
+
+def _chance(row: Row) -> float:
+    """The share that unseen items might have: the floor's own upper end, as it was counted too."""
+    floor = row.floor or 0.0
+    return floor if row.n_real is None else share_limit(min(1.0, floor), max(1, row.n_real))
 
 
 def _against(row: Row) -> str:

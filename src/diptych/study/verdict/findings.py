@@ -10,7 +10,16 @@ from diptych.study.verdict.rules import QUESTIONS
 from diptych.study.verdict.wording import listing, plural
 from diptych.study.verdict.words import Answer, Comparison, State
 
-__all__ = ["Finding", "evidence_of", "looked", "lower", "seeds_seen", "unmeasured", "upper"]
+__all__ = [
+    "Finding",
+    "between",
+    "evidence_of",
+    "looked",
+    "lower",
+    "seeds_seen",
+    "unmeasured",
+    "upper",
+]
 
 
 @dataclass(frozen=True)
@@ -21,32 +30,73 @@ class Finding:
         kind: e.g. "lost classes".
         seeds: at how many seeds it was looked for.
         found: at how many it was found.
-        sentence: what was seen, as the rest of a sentence.
+        sentence: what was seen, as the rest of a sentence: over the seeds at which it was found,
+            or over all if it was found at none.
+        spread: the sentence tells a range, since these seeds do not show the same number.
     """
 
     kind: str
     seeds: int
     found: int
     sentence: str
+    spread: bool = False
 
     @property
     def where(self) -> str:
-        """At which seeds, if not at the only one."""
+        """At which seeds the kind of trouble was found, or not, if not at the only one."""
         if self.seeds == 1:
             return ""
         if self.found in (0, self.seeds):
             return " at every seed"
         return f" at {self.found} of {plural(self.seeds, 'seed')}"
 
+    @property
+    def told(self) -> str:
+        """The sentence with its seeds; "at every seed" only of a number that all of them show."""
+        if self.spread and self.found in (0, self.seeds):
+            return f"{self.sentence} over {plural(self.seeds, 'seed')}"
+        return f"{self.sentence}{self.where}"
+
+    @property
+    def mostly(self) -> bool:
+        """Found at more than half of the seeds."""
+        return 2 * self.found > self.seeds
+
 
 def looked(
-    kind: str, rows: Sequence[Row], bad: Callable[[Row], bool], say: Callable[[Row], str]
+    kind: str,
+    rows: Sequence[Row],
+    bad: Callable[[Row], bool],
+    write: Callable[[float], str],
+    say: Callable[[str, Row], str],
 ) -> Finding | None:
-    """Look at each seed; the worst seed is told of: the first that is bad, else the first."""
+    """Look at each seed.
+
+    Args:
+        kind: of trouble.
+        rows: of one recipe, one per seed.
+        bad: whether a seed shows it.
+        write: a value as text.
+        say: what was seen, from the text of one value or of a range, and the first seed that
+            shows it (for its floor and its unit).
+    """
     if not rows:
         return None
     troubled = [row for row in rows if bad(row)]
-    return Finding(kind, len(rows), len(troubled), say((troubled or list(rows))[0]))
+    seen = troubled or list(rows)
+    values = [row.value for row in seen]
+    amount = between(min(values), max(values), write)
+    spread = amount != write(seen[0].value)
+    return Finding(kind, len(rows), len(troubled), say(amount, seen[0]), spread)
+
+
+def between(least: float, most: float, write: Callable[[float], str]) -> str:
+    """``6 to 9``; one of them where both are written alike."""
+    one, other = write(least), write(most)
+    if one == other:
+        return one
+    # A unit stands once.
+    return f"{one.removesuffix(' %')} to {other}"
 
 
 def lower(row: Row) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from diptych.study.statistics import Sample
@@ -10,40 +11,46 @@ from diptych.study.verdict.case import Case, sample_of
 from diptych.study.verdict.collapse import lost_modes
 from diptych.study.verdict.comparing import compare_first, compare_metric
 from diptych.study.verdict.copies import copying
+from diptych.study.verdict.findings import between, lower, upper
 from diptych.study.verdict.latent import encoders, reconstruction
+from diptych.study.verdict.races import noise_sentence, objections_to
 from diptych.study.verdict.rules import RACES
 from diptych.study.verdict.wording import (
     capital,
+    count,
     figures_of,
     join,
     listing,
     number,
     percent,
     plural,
-    span,
+    standing_text,
 )
 from diptych.study.verdict.words import Answer, Comparison, Folklore, Standing
 
 __all__ = ["folklore"]
 
 State = Literal["confirmed", "refuted", "undecided"]
-Finding = tuple[State, str]
+AXES = {"realism": "realism", "coverage": "coverage", "sharpness": "blur"}
+"""In which a hybrid is held against the others, and the questions that answer them."""
+Held = tuple[State, str]
+"""What the data say to a saying, and the sentence."""
 
 
 def folklore(case: Case, answers: Mapping[str, Answer]) -> tuple[Folklore, ...]:
     """The sayings about the families that are here."""
     there = {case.family(recipe) for recipe in case.recipes}
-    sayings: tuple[tuple[str, str, set[str], Callable[[], Finding]], ...] = (
+    sayings: tuple[tuple[str, str, set[str], Callable[[], Held]], ...] = (
         ("vaes-blur", "VAEs blur.", {"vae"}, lambda: _blurred(case)),
         ("gans-sharp", "GANs are sharp.", {"gan"}, lambda: _sharp(case)),
         ("gans-collapse", "GANs drop modes.", {"gan"}, lambda: _dropped(case)),
-        ("vaes-cover", "VAEs cover the data.", {"vae"}, lambda: _covered(case)),
+        ("vaes-cover", "VAEs cover the data.", {"vae"}, lambda: _covered(case, answers)),
         ("gans-no-density", "A GAN has no density.", {"gan"}, lambda: _no_density(case)),
         (
             "vaes-smooth",
             "A VAE's latent space is smoother than a GAN's.",
             {"vae", "gan"},
-            lambda: _smoother(case),
+            lambda: _smoother(case, answers),
         ),
         ("gans-hard", "GANs are hard to train.", {"gan"}, lambda: _hard(case)),
         (
@@ -66,15 +73,19 @@ def folklore(case: Case, answers: Mapping[str, Answer]) -> tuple[Folklore, ...]:
 # -- sharpness --------------------------------------------------------------------------------
 
 
-def _blurred(case: Case) -> Finding:
+def _blurred(case: Case) -> Held:
     return _sharpness(case, "vae", {"blurred": "confirmed", "sharp": "refuted"})
 
 
-def _sharp(case: Case) -> Finding:
-    return _sharpness(case, "gan", {"blurred": "refuted", "sharp": "confirmed"})
+def _sharp(case: Case) -> Held:
+    state, sentence = _sharpness(case, "gan", {"blurred": "refuted", "sharp": "confirmed"})
+    noise = join(*(noise_sentence(case, recipe) for recipe in case.of_family("gan")))
+    if state == "confirmed" and noise:
+        return "undecided", join(sentence, noise, "Its sharpness may be noise.")
+    return state, sentence
 
 
-def _sharpness(case: Case, family: str, states: Mapping[str, State]) -> Finding:
+def _sharpness(case: Case, family: str, states: Mapping[str, State]) -> Held:
     comparison = _compared(case, "sharpness-ratio")
     standings = _of_family(case, comparison, family)
     if comparison is None or not standings:
@@ -88,7 +99,13 @@ def _sharpness(case: Case, family: str, states: Mapping[str, State]) -> Finding:
     kind = kinds.pop() if len(kinds) == 1 else "unclear"
     if kind == "too sharp":
         sentence += " That is sharper than real images: noise or edges that are too hard."
-    return states.get(kind, "undecided"), join(sentence, _one_seed(standings))
+    left_out = [
+        f"{capital(comparison.seeds_left_out[s.recipe])}."
+        for s in standings
+        if s.recipe in comparison.seeds_left_out
+    ]
+    few = "" if left_out else _one_seed(standings)
+    return states.get(kind, "undecided"), join(sentence, *left_out, few)
 
 
 def _how_sharp(standing: Standing, floor: float) -> str:
@@ -98,13 +115,14 @@ def _how_sharp(standing: Standing, floor: float) -> str:
         return "blurred"
     if standing.low > floor / rules.SHARP:
         return "too sharp"
-    return "sharp" if standing.low >= rules.SHARP * floor else "unclear"
+    inside = standing.low >= rules.SHARP * floor and standing.high <= floor / rules.SHARP
+    return "sharp" if inside else "unclear"
 
 
 # -- modes and coverage -----------------------------------------------------------------------
 
 
-def _dropped(case: Case) -> Finding:
+def _dropped(case: Case) -> Held:
     found = {recipe: lost_modes(case, recipe) for recipe in case.of_family("gan")}
     looked = {recipe: finding for recipe, finding in found.items() if finding is not None}
     if not looked:
@@ -113,17 +131,27 @@ def _dropped(case: Case) -> Finding:
             reason = "Without labels or known modes nobody can count which are missing."
         return "undecided", reason
     sentence = "; ".join(
-        f"{case.at_start(recipe)}: {finding.sentence}{finding.where}"
-        for recipe, finding in looked.items()
+        f"{case.at_start(recipe)}: {finding.told}" for recipe, finding in looked.items()
     )
     lost = [finding.found for finding in looked.values()]
     every = all(finding.found == finding.seeds for finding in looked.values())
     state: State = "refuted" if not any(lost) else "confirmed" if every else "undecided"
     seeds = max(finding.seeds for finding in looked.values())
-    return state, f"{sentence}." + (" One seed was seen." if seeds == 1 else "")
+    others = [
+        recipe
+        for recipe in case.judged
+        if recipe not in looked and (theirs := lost_modes(case, recipe)) and theirs.found
+    ]
+    return state, join(
+        f"{sentence}.",
+        f"{case.at_start(*others)} {'miss' if len(others) > 1 else 'misses'} some, too."
+        if others and any(lost)
+        else "",
+        "One seed was seen." if seeds == 1 else "",
+    )
 
 
-def _covered(case: Case) -> Finding:
+def _covered(case: Case, answers: Mapping[str, Answer]) -> Held:
     comparison = compare_first(case, RACES["coverage"].primaries)
     vaes = _of_family(case, comparison, "vae")
     if comparison is None or not vaes:
@@ -133,10 +161,7 @@ def _covered(case: Case) -> Finding:
         comparison, [case.titles[s.recipe] for s in comparison.standings], case.real
     )
     if gans:
-        leader = _ahead(case, comparison, "vae", "gan")
-        if leader is None:
-            return "undecided", join(sentence, _because(comparison))
-        return ("confirmed" if leader == "vae" else "refuted"), sentence
+        return _vae_against_gan(case, comparison, answers["coverage"], sentence)
     if comparison.floor is None:
         return "undecided", sentence
     shares = [(s.low, s.high) for s in vaes]
@@ -150,25 +175,30 @@ def _covered(case: Case) -> Finding:
 # -- density, smoothness, training ------------------------------------------------------------
 
 
-def _no_density(case: Case) -> Finding:
+def _no_density(case: Case) -> Held:
     gans = case.of_family("gan")
     rows = [row for r in gans for row in case.of_recipe(r, "gaussian-ais")]
     if rows:
         gaps = [row.value for r in gans for row in case.of_recipe(r, "gaussian-bdmc-gap")]
         values = sorted(row.value for row in rows)
-        between = (
-            number(values[0])
-            if len(values) == 1
-            else f"{number(values[0])} to {number(values[-1])} over {plural(len(values), 'run')}"
+        items = f" of {count(rows[0].n_real)} held-out {case.things}" if rows[0].n_real else ""
+        runs = f" over {plural(len(values), 'run')}" if len(values) > 1 else ""
+        known = [(lower(row), upper(row)) for row in rows if row.low is not None]
+        interval = (
+            f" (95 % intervals from {number(min(low for low, _ in known))} to "
+            f"{number(max(high for _, high in known))})"
+            if known
+            else ""
         )
         gap = (
-            f", within {number(max(gaps))} nats of an upper bound on items of its own"
+            f" On samples of its own the upper bound lies at most {number(max(gaps))} nats above."
             if gaps
             else ""
         )
         return "refuted", (
             "It has none of its own, but with Gaussian noise around its output it can be "
-            f"bounded: log p(x) is at least {between} {rows[0].unit}{gap}."
+            f"bounded: the mean log p(x){items} is at least "
+            f"{between(values[0], values[-1], number)} {rows[0].unit}{runs}{interval}.{gap}"
         )
     if any(case.doubted(recipe, "gaussian-ais") for recipe in gans):
         return "undecided", (
@@ -178,7 +208,7 @@ def _no_density(case: Case) -> Finding:
     return "undecided", "Not measured: ask for the metrics gaussian-ais and gaussian-bdmc-gap."
 
 
-def _smoother(case: Case) -> Finding:
+def _smoother(case: Case, answers: Mapping[str, Answer]) -> Held:
     comparison = compare_first(case, RACES["latent"].primaries)
     if not (_of_family(case, comparison, "vae") and _of_family(case, comparison, "gan")):
         return "undecided", "Not measured for both: ask for the metric path-length-relative."
@@ -186,29 +216,29 @@ def _smoother(case: Case) -> Finding:
     sentence = figures_of(
         comparison, [case.titles[s.recipe] for s in comparison.standings], case.real
     )
-    leader = _ahead(case, comparison, "vae", "gan")
-    if leader is None:
-        return "undecided", join(sentence, _because(comparison))
-    return ("confirmed" if leader == "vae" else "refuted"), sentence
+    return _vae_against_gan(case, comparison, answers["latent"], sentence)
 
 
-def _hard(case: Case) -> Finding:
+def _hard(case: Case) -> Held:
     gans = [recipe for recipe in case.recipes if case.family(recipe) == "gan"]
     ended = [m for r in gans for m in (*case.finished(r), *case.failed(r))]
     failed = [m for r in gans for m in case.failed(r)]
     if not ended:
         return "undecided", "No run of a GAN has ended."
     sentence = f"{len(failed) or 'None'} of {plural(len(ended), 'run')} diverged or crashed."
-    if len(failed) >= rules.FAILED * len(ended):
+    if len(ended) == 1:
+        fate = {"diverged": "diverged", "crashed": "crashed"}.get(ended[0].status)
+        sentence = f"The one run {fate}." if fate else "The one run did not diverge or crash."
+    if failed and len(failed) >= rules.HARD * len(ended):
         others = [r for r in case.recipes if case.family(r) != "gan"]
         theirs = [m for r in others for m in (*case.finished(r), *case.failed(r))]
         broken = [m for r in others for m in case.failed(r)]
-        if theirs and len(broken) >= rules.FAILED * len(theirs):
+        if theirs and len(broken) >= rules.HARD * len(theirs):
             return "undecided", (
                 f"{sentence} So did {len(broken)} of {len(theirs)} of the other recipes."
             )
-        if len(ended) == 1:
-            return "undecided", f"{sentence} One run is no rule."
+        if len(failed) < rules.HARD_RUNS:
+            return "undecided", f"{sentence} One failure is no rule."
         return "confirmed", sentence
     spreads = {recipe: _spread(case, recipe) for recipe in gans}
     known = {recipe: spread for recipe, spread in spreads.items() if spread is not None}
@@ -254,16 +284,15 @@ def _spread(case: Case, recipe: str) -> float | None:
 # -- hybrids and copies -----------------------------------------------------------------------
 
 
-def _best_of_both(case: Case, answers: Mapping[str, Answer]) -> Finding:
+def _best_of_both(case: Case, answers: Mapping[str, Answer]) -> Held:
     hybrids = case.of_family("hybrid")
     if not hybrids:
         return "undecided", "No hybrid finished."
     axes = {
-        "realism": _primary(answers, "realism"),
-        "coverage": _primary(answers, "coverage"),
-        "sharpness": _primary(answers, "blur"),
-        "finding pictures again": reconstruction(case) if encoders(case) else None,
+        **{axis: _primary(answers, key) for axis, key in AXES.items()},
+        "finding pictures again": reconstruction(case, encoders(case)) if encoders(case) else None,
     }
+    states = {axis: answers[key] for axis, key in AXES.items()}
     worse, level, open_ = [], [], []
     for axis, comparison in axes.items():
         if comparison is None or len(comparison.standings) < 2:
@@ -272,16 +301,15 @@ def _best_of_both(case: Case, answers: Mapping[str, Answer]) -> Finding:
         inside = [recipe for recipe in hybrids if recipe in measured]
         if not inside:
             continue
-        figures = ", ".join(
-            f"{case.titles[s.recipe]} {span(s.mean, s.low, s.high)}" for s in comparison.standings
-        )
-        said = f"{axis} ({comparison.name}: {figures})"
-        if all(recipe in comparison.behind for recipe in inside):
+        said = f"{axis} ({comparison.name}: {_values(case, comparison.standings)})"
+        if axis in states and _withdrawn(states[axis]):
+            open_.append(axis)
+        elif all(recipe in comparison.behind for recipe in inside):
             worse.append(said)
         elif comparison.winner in hybrids or comparison.state == "tie":
             level.append(said)
         else:
-            open_.append(said)
+            open_.append(axis)
     if worse:
         return "refuted", f"It is behind in {listing(worse)}."
     if level and not open_ and len(level) > 1:
@@ -294,7 +322,7 @@ def _best_of_both(case: Case, answers: Mapping[str, Answer]) -> Finding:
     )
 
 
-def _memorised(case: Case) -> Finding:
+def _memorised(case: Case) -> Held:
     looked = {r: findings for r in case.of_family("gan") if (findings := copying(case, r))}
     if not looked:
         return "undecided", _not_known(case, "nearest-ratio-share", "gan")
@@ -305,7 +333,7 @@ def _memorised(case: Case) -> Finding:
             for recipe, findings in looked.items()
         )
         return "refuted", f"{said}. No seed shows a sign of copying."
-    said = "; ".join(f"{case.at_start(r)}: {f.sentence}{f.where}" for r, f in signs)
+    said = "; ".join(f"{case.at_start(r)}: {f.told}" for r, f in signs)
     always = {r for r, f in signs if f.found == f.seeds}
     return ("confirmed" if always == set(looked) else "undecided"), f"{said}."
 
@@ -322,19 +350,25 @@ def _of_family(case: Case, comparison: Comparison | None, family: str) -> tuple[
     return tuple(s for s in standings if case.family(s.recipe) == family)
 
 
-def _ahead(case: Case, comparison: Comparison, one: str, other: str) -> str | None:
-    """The family whose best recipe is for certain ahead of all of the other family."""
-    only = [s.recipe for s in comparison.standings if case.family(s.recipe) in (one, other)]
+def _vae_against_gan(case: Case, comparison: Comparison, answer: Answer, sentence: str) -> Held:
+    """Confirmed if the best VAE is for certain ahead of every GAN, and no figure objects."""
+    only = [s.recipe for s in comparison.standings if case.family(s.recipe) in ("vae", "gan")]
     pair = compare_metric(case, comparison.key, among=only)
-    if pair is None:
-        return None
-    best = case.family(pair.standings[0].recipe)
-    losers = {recipe for recipe in only if case.family(recipe) != best}
-    return best if losers and losers <= set(pair.behind) else None
+    assert pair is not None
+    leader = case.family(pair.standings[0].recipe)
+    losers = {recipe for recipe in only if case.family(recipe) != leader}
+    if not losers <= set(pair.behind):
+        why = f"{capital(pair.why_not)}." if pair.why_not else "Not every one of them is behind."
+        return "undecided", join(sentence, why)
+    best = replace(pair, winner=pair.standings[0].recipe)
+    if _withdrawn(answer) or objections_to(case, answer.key, best, only):
+        return "undecided", join(sentence, "Other figures disagree, so nobody is ahead.")
+    return ("confirmed" if leader == "vae" else "refuted"), sentence
 
 
-def _because(comparison: Comparison) -> str:
-    return f"{capital(comparison.why_not)}." if comparison.why_not else ""
+def _withdrawn(answer: Answer) -> bool:
+    """Whether the first figure has a winner whom the answer does not call ahead."""
+    return bool(answer.comparisons) and answer.best != answer.comparisons[0].winner
 
 
 def _primary(answers: Mapping[str, Answer], key: str) -> Comparison | None:
@@ -342,7 +376,7 @@ def _primary(answers: Mapping[str, Answer], key: str) -> Comparison | None:
 
 
 def _values(case: Case, standings: tuple[Standing, ...]) -> str:
-    return ", ".join(f"{case.titles[s.recipe]} {span(s.mean, s.low, s.high)}" for s in standings)
+    return ", ".join(f"{case.titles[s.recipe]} {standing_text(s)}" for s in standings)
 
 
 def _one_seed(standings: tuple[Standing, ...]) -> str:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from diptych.study.verdict.case import Case
-from diptych.study.verdict.collapse import lost_modes
-from diptych.study.verdict.copies import copying
+from diptych.study.verdict.collapse import loss
+from diptych.study.verdict.copies import sign_of_copying
 from diptych.study.verdict.latent import encoders, found_again
 from diptych.study.verdict.wording import capital, count, join, listing, plural
-from diptych.study.verdict.words import Answer
+from diptych.study.verdict.words import Answer, Comparison
 
 __all__ = ["headline", "standfirst"]
 
@@ -60,21 +60,40 @@ def standfirst(case: Case) -> str:
 
 def _ahead(case: Case, answers: Mapping[str, Answer]) -> dict[str, list[str]]:
     """What may be said for each recipe, the leader in realism first."""
-    most = len(case.judged) > 2
-    real = "lie closest to real points" if most else "lie closer to real points"
-    if case.things == "images":
-        real = "look most real" if most else "look more real"
+    points = case.things == "points"
+    # Each as a superlative, as a comparative, and with those it is better than.
     phrases = {
-        "realism": f"makes {'the ' if most else ''}samples that {real}",
-        "coverage": "covers the data best" if most else "covers more of the data",
-        "blur": "comes closest to real sharpness" if most else "comes closer to real sharpness",
-        "density": "gives held-out data the highest density"
-        if most
-        else "gives held-out data the higher density",
+        "realism": (
+            "makes the samples that "
+            + ("lie closest to real points" if points else "look most real"),
+            "makes samples that " + ("lie closer to real points" if points else "look more real"),
+            f"makes samples that {'lie closer to real points' if points else 'look more real'} "
+            "than those of {}",
+        ),
+        "coverage": (
+            "covers the data best",
+            "covers more of the data",
+            "covers more of the data than {}",
+        ),
+        "blur": (
+            "comes closest to real sharpness",
+            "comes closer to real sharpness",
+            "comes closer to real sharpness than {}",
+        ),
+        "density": (
+            "gives held-out data the highest density",
+            "gives held-out data the higher density",
+            "gives held-out data a higher density than {}",
+        ),
     }
     said: dict[str, list[str]] = {}
-    for key, phrase in phrases.items():
+    for key, (best_of_all, better, than) in phrases.items():
         if best := answers[key].best:
+            rivals = _rivals(case, answers[key].comparisons[0], best)
+            if rivals is not None:
+                phrase = than.format(case.the(*rivals))
+            else:
+                phrase = best_of_all if len(case.judged) > 2 else better
             said.setdefault(best, []).append(phrase)
     # What only one can do by itself needs no race.
     found = found_again(case)
@@ -82,13 +101,26 @@ def _ahead(case: Case, answers: Mapping[str, Answer]) -> dict[str, list[str]]:
     if len(able) == 1 and len(found) > 1:
         said.setdefault(able[0], []).append("finds a picture again in one pass")
     if best := answers["latent"].best:
-        smooth = case.rows(answers["latent"].comparisons[0].key)[0].panel == "latent"
-        said.setdefault(best, []).append(
-            f"has the {'smoothest' if most else 'smoother'} latent space"
-            if smooth
+        ahead = next(c for c in answers["latent"].comparisons if c.winner == best)
+        rivals = _rivals(case, ahead, best)
+        most = len(case.judged) > 2 and rivals is None
+        article = "the" if rivals is None else "a"
+        phrase = (
+            f"has {article} {'smoothest' if most else 'smoother'} latent space"
+            if case.rows(ahead.key)[0].panel == "latent"
             else f"finds pictures again {'best' if most else 'better'}"
         )
+        said.setdefault(best, []).append(
+            phrase if rivals is None else f"{phrase} than {case.the(*rivals)}"
+        )
     return {recipe: phrases[:MOST_PHRASES] for recipe, phrases in said.items()}
+
+
+def _rivals(case: Case, comparison: Comparison, best: str) -> tuple[str, ...] | None:
+    """Those that the best was compared with, where others could not be compared; else None."""
+    if len(comparison.standings) == len(case.judged):
+        return None
+    return tuple(s.recipe for s in comparison.standings if s.recipe != best)
 
 
 def _undecided(case: Case, answers: Mapping[str, Answer], clauses: Sequence[str]) -> str:
@@ -128,11 +160,13 @@ def _troubles(case: Case) -> dict[str, str]:
     """Losses that no lead makes good."""
     found: dict[str, list[str]] = {}
     for recipe in case.judged:
-        lost = lost_modes(case, recipe)
-        if lost is not None and lost.found == lost.seeds:
-            found.setdefault(recipe, []).append(f"collapsed ({lost.sentence})")
-        if any(finding.found for finding in copying(case, recipe)):
+        if lost := loss(case, recipe):
+            found.setdefault(recipe, []).append(lost)
+        sign = sign_of_copying(case, recipe)
+        if sign is not None and sign.mostly:
             found.setdefault(recipe, []).append("copies its training data")
+        elif sign is not None:
+            found.setdefault(recipe, []).append(f"shows a sign of copying{sign.where}")
     return {recipe: listing(said) for recipe, said in found.items()}
 
 
@@ -176,6 +210,7 @@ def _seeds(case: Case) -> str:
 def _trouble(case: Case) -> str:
     """Members that diverged, crashed, were interrupted or have not begun."""
     sentences = []
+    partly: list[str] = []
     for recipe in case.recipes:
         members = case.members(recipe)
         by_status: dict[str, list[int]] = {}
@@ -196,7 +231,10 @@ def _trouble(case: Case) -> str:
             )
             sentences.append(f"{case.at_start(recipe)} {ended} {where}.")
         if by_status and case.finished(recipe):
-            sentences.append("Its figures are those of the seeds that finished.")
+            partly.append(recipe)
+    if partly:
+        whose = "Its figures" if len(partly) == 1 else "Their figures"
+        sentences.append(f"{whose} are those of the seeds that finished.")
     return " ".join(sentences)
 
 

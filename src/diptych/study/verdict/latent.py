@@ -1,14 +1,22 @@
 """The latent space: whether it is smooth, and whether a picture can be found again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from diptych.study.table import Row
 from diptych.study.verdict.case import Case
 from diptych.study.verdict.comparing import compare_metric, standing_of
+from diptych.study.verdict.findings import lower, upper
 from diptych.study.verdict.races import race, remedy_sentence
 from diptych.study.verdict.rules import QUESTIONS
-from diptych.study.verdict.wording import SHORT_UNITS, capital, join, listing, number, span
+from diptych.study.verdict.wording import (
+    SHORT_UNITS,
+    capital,
+    join,
+    listing,
+    number,
+    standing_text,
+)
 from diptych.study.verdict.words import Answer, Comparison, Standing, State
 
 __all__ = ["Found", "encoders", "found_again", "latent", "reconstruction"]
@@ -23,23 +31,40 @@ class Found:
     Attributes:
         by: "encoder", or "search" where the code is searched for.
         standing: PSNR, or the mean squared error.
-        row: the figure of one seed, for its name, unit and ceiling (the mean image's value).
+        rows: the figure of each seed; their ceiling is the mean image's value.
     """
 
     by: str
     standing: Standing
-    row: Row
+    rows: tuple[Row, ...]
+
+    @property
+    def row(self) -> Row:
+        """Of one seed, for its name, unit and ceiling."""
+        return self.rows[0]
 
     @property
     def useful(self) -> bool:
-        """Whether it is better than answering every picture with the mean image."""
-        worst = self.row.ceiling
-        if worst is None:
-            return True
-        low, high = self.standing.low, self.standing.high
-        if self.row.better == "higher":
-            return (self.standing.mean if low is None else low) > worst
-        return (self.standing.mean if high is None else high) < worst
+        """Every run is better than answering every picture with the mean image.
+
+        Run by run: what is asked is whether these runs are, not how far another may be off.
+        """
+        return all(
+            row.ceiling is None
+            or (lower(row) > row.ceiling if row.better == "higher" else upper(row) < row.ceiling)
+            for row in self.rows
+        )
+
+    @property
+    def useless(self) -> bool:
+        """Every run is shown to be no better than that."""
+        return all(
+            row.ceiling is not None
+            and (
+                upper(row) <= row.ceiling if row.better == "higher" else lower(row) >= row.ceiling
+            )
+            for row in self.rows
+        )
 
 
 def found_again(case: Case) -> Mapping[str, Found]:
@@ -48,7 +73,7 @@ def found_again(case: Case) -> Mapping[str, Found]:
         found = {}
         for recipe in case.judged:
             if rows := case.of_recipe(recipe, base):
-                found[recipe] = Found(_way(case, recipe, rows[0]), standing_of(rows), rows[0])
+                found[recipe] = Found(_way(case, recipe, rows[0]), standing_of(rows), rows)
         if found:
             return found
     return {}
@@ -59,11 +84,11 @@ def encoders(case: Case) -> Mapping[str, Found]:
     return {recipe: f for recipe, f in found_again(case).items() if f.by == "encoder"}
 
 
-def reconstruction(case: Case) -> Comparison | None:
+def reconstruction(case: Case, among: Collection[str] | None = None) -> Comparison | None:
     """Recipes whose errors were measured alike; an encoder and a search are not ranked."""
     for base in BASES:
         for key in case.keys(base):
-            if comparison := compare_metric(case, key):
+            if comparison := compare_metric(case, key, among=among):
                 return comparison
     return None
 
@@ -83,7 +108,9 @@ def latent(case: Case) -> Answer:
     unknown = "Smoothness was not measured: ask for the metric path-length-relative."
     state: State = "undecided"
     best = None
-    if again is not None and again.state in ("ahead", "tie"):
+    compared = again is not None and set(found_again(case)) <= {s.recipe for s in again.standings}
+    # The best of those that search is not the best of all where others have an encoder.
+    if again is not None and compared and again.state in ("ahead", "tie"):
         state, best = ("clear" if again.winner else "tie"), again.winner
         if best is not None:
             rest = [s.recipe for s in again.standings if s.recipe != best]
@@ -110,12 +137,14 @@ def _again_sentence(case: Case, again: Comparison | None) -> str:
     unit = f" {row.unit}" if row.unit in SHORT_UNITS else ""
     parts = [
         f"{case.the(recipe)} "
-        f"{span(f.standing.mean, f.standing.low, f.standing.high, row.unit)} by "
+        f"{standing_text(f.standing, row.unit)} by "
         f"{'its encoder' if f.by == 'encoder' else 'searching for a code'}"
         for recipe, f in found.items()
     ]
     worst = f" (the mean image has {number(row.ceiling)}{unit})" if row.ceiling is not None else ""
     better = "" if row.better == "closer" else f", {row.better} is better"
+    if any(len(f.rows) == 2 for f in found.values()):
+        better += " (of two seeds both values)"
     sentence = f"Held-out pictures found again, {row.name}{better}: {listing(parts)}{worst}."
     if {f.by for f in found.values()} == {"encoder", "search"}:
         sentence += (

@@ -1,15 +1,34 @@
 """Questions that one recipe may win: realism, coverage, blur, density."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from diptych.study.table import Row
 from diptych.study.verdict.case import Case
 from diptych.study.verdict.comparing import compare_first, compare_metric
-from diptych.study.verdict.rules import NOISY, QUESTIONS, Race, race_of
-from diptych.study.verdict.wording import capital, figures_of, join, listing, percent, span
+from diptych.study.verdict.findings import lower
+from diptych.study.verdict.rules import NOISY, QUESTIONS, RACES, Race, race_of
+from diptych.study.verdict.wording import (
+    capital,
+    figures_of,
+    join,
+    listing,
+    percent,
+    span,
+    standing_text,
+)
 from diptych.study.verdict.words import Answer, Comparison
 
-__all__ = ["blur", "density", "race", "remedy_sentence"]
+__all__ = [
+    "blur",
+    "density",
+    "left_out_sentence",
+    "noise_sentence",
+    "objections_to",
+    "race",
+    "remedy_sentence",
+]
+
+_DENSITIES = {*RACES["density"].primaries}
 
 TRAINING = "training"
 """The name of the baseline that hands out training items; it is no model to be better than."""
@@ -22,7 +41,7 @@ def race(case: Case, question: str) -> Answer:
     if primary is None:
         return _unmeasured(case, question, rule)
     others = _others(case, rule, primary)
-    support = [c for c in others if case.rows(c.key)[0].base in rule.supporting]
+    support = [c for c in others if _supports(case, rule, c)]
     objections = [c for c in support if _objects(c, primary)]
     evidence = (primary, *others)
     figures = figures_of(primary, [case.titles[s.recipe] for s in primary.standings], case.real)
@@ -30,15 +49,7 @@ def race(case: Case, question: str) -> Answer:
 
     if primary.state == "alone":
         sentence = join(_alone(case, primary), about)
-        alone = len(case.recipes) == 1
-        return Answer(
-            question,
-            QUESTIONS[question],
-            "clear" if alone else "undecided",
-            None,
-            sentence,
-            evidence,
-        )
+        return Answer(question, QUESTIONS[question], "undecided", None, sentence, evidence)
     if primary.winner is not None and objections:
         claim = _disagreement(case, primary, objections)
         return Answer(
@@ -48,7 +59,7 @@ def race(case: Case, question: str) -> Answer:
         rest = [s.recipe for s in primary.standings if s.recipe != primary.winner]
         claim = rule.win.format(best=case.the(primary.winner), rest=case.the(*rest))
         sentence = join(
-            _claim(primary, claim), about, _agreement(support, primary), _caution(primary)
+            _claim(primary, claim), about, _agreement(case, support, primary), _caution(primary)
         )
         return Answer(question, QUESTIONS[question], "clear", primary.winner, sentence, evidence)
     if primary.state == "tie":
@@ -66,22 +77,31 @@ def blur(case: Case) -> Answer:
     answer = race(case, "blur")
     if answer.best is None:
         return answer
-    rows = case.of_recipe(answer.best, "noise-ratio")
-    noisy = [row for row in rows if row.low is not None and row.low > NOISY * (row.floor or 1.0)]
-    if not noisy:
+    noise = noise_sentence(case, answer.best)
+    if not noise:
         return answer
-    warning = (
-        f"{case.at_start(answer.best)} has more noise than real images, too: "
-        f"{span(noisy[0].value, noisy[0].low, noisy[0].high)} times as much. Its sharpness may be "
-        "noise, so nobody is ahead."
-    )
+    warning = f"{noise} Its sharpness may be noise, so nobody is ahead."
+    alone = f"By the sharpness alone, {answer.sentence[0].lower()}{answer.sentence[1:]}"
     return Answer(
         answer.key,
         answer.question,
         "undecided",
         None,
-        join(answer.sentence, warning),
+        join(warning, alone),
         answer.comparisons,
+    )
+
+
+def noise_sentence(case: Case, recipe: str) -> str:
+    """That a recipe's samples have more noise than real images at some seed; else nothing."""
+    rows = case.of_recipe(recipe, "noise-ratio")
+    noisy = [row for row in rows if lower(row) > NOISY * (row.floor or 1.0)]
+    if not noisy:
+        return ""
+    worst = max(noisy, key=lambda row: row.value)
+    return (
+        f"{case.at_start(recipe)} has more noise than real images, too: "
+        f"{span(worst.value, worst.low, worst.high)} times as much."
     )
 
 
@@ -92,11 +112,13 @@ def density(case: Case) -> Answer:
         return answer
     primary = answer.comparisons[0]
     base = case.rows(primary.key)[0].base
+    several = len(primary.standings) > 1
+    each = "Each figure is a bound" if several else "It is a bound"
     bound = (
-        "Each figure is a bound by annealed importance sampling with Gaussian noise around the "
-        "decoder's mean, the same for all."
+        f"{each} by annealed importance sampling with Gaussian noise around the decoder's "
+        f"mean{', the same for all' if several else ''}."
         if base.startswith("gaussian-")
-        else "Each figure is a bound, from an encoder."
+        else f"{each}, from an encoder."
     )
     missing = [r for r in case.judged if r not in {s.recipe for s in primary.standings}]
     gans = [r for r in missing if case.family(r) == "gan"]
@@ -112,8 +134,28 @@ def density(case: Case) -> Answer:
         answer.question,
         answer.state,
         answer.best,
-        join(answer.sentence, bound, without),
+        join(answer.sentence, bound, _unlike(case, answer.comparisons), without),
         answer.comparisons,
+    )
+
+
+def _unlike(case: Case, shown: Sequence[Comparison]) -> str:
+    """A word where densities under other likelihoods are shown beside those compared."""
+    primary = shown[0]
+    gaussian = case.rows(primary.key)[0].base.startswith("gaussian-")
+    bases = {c.key: case.rows(c.key)[0].base for c in shown}
+    unlike = [
+        c
+        for c in shown[1:]
+        if bases[c.key] in _DENSITIES and bases[c.key].startswith("gaussian-") != gaussian
+    ]
+    if not unlike:
+        return ""
+    names = capital(listing(dict.fromkeys(c.name for c in unlike)))
+    whose = case.the(*dict.fromkeys(s.recipe for c in unlike for s in c.standings))
+    return (
+        f"{names} of {whose} {'belong' if len(unlike) > 1 else 'belongs'} to another likelihood, "
+        "so these numbers must not be set against those above."
     )
 
 
@@ -129,13 +171,31 @@ def left_out_sentence(case: Case, comparison: Comparison) -> str:
     for recipe, reason in comparison.left_out.items():
         if case.finished(recipe):
             reasons.setdefault(reason, []).append(recipe)
-    return " ".join(
-        f"{case.at_start(*recipes)} cannot be compared here: {reason}."
-        for reason, recipes in reasons.items()
+    return join(
+        *(
+            f"{case.at_start(*recipes)} cannot be compared here: {reason}."
+            for reason, recipes in reasons.items()
+        ),
+        *(f"{capital(reason)}." for reason in comparison.seeds_left_out.values()),
     )
 
 
-def _others(case: Case, rule: Race, primary: Comparison) -> list[Comparison]:
+def objections_to(
+    case: Case, question: str, primary: Comparison, among: Collection[str]
+) -> list[Comparison]:
+    """Supporting metrics by which the winner of the primary is behind, among these recipes."""
+    rule = race_of(question, case.things)
+    support = [c for c in _others(case, rule, primary, among) if _supports(case, rule, c)]
+    return [c for c in support if _objects(c, primary)]
+
+
+def _supports(case: Case, rule: Race, comparison: Comparison) -> bool:
+    return case.rows(comparison.key)[0].base in rule.supporting
+
+
+def _others(
+    case: Case, rule: Race, primary: Comparison, among: Collection[str] | None = None
+) -> list[Comparison]:
     """Supporting and shown metrics, of the primary's features where they have any."""
     extractor = case.rows(primary.key)[0].extractor
     found = []
@@ -143,7 +203,7 @@ def _others(case: Case, rule: Race, primary: Comparison) -> list[Comparison]:
         keys = case.keys(base)
         own = [key for key in keys if case.rows(key)[0].extractor == extractor]
         for key in (own or list(keys))[:1]:
-            comparison = compare_metric(case, key)
+            comparison = compare_metric(case, key, among=among)
             if comparison is not None and key != primary.key:
                 found.append(comparison)
     return found
@@ -194,17 +254,32 @@ def _alone(case: Case, primary: Comparison) -> str:
     recipe = primary.standings[0].recipe
     if len(case.recipes) == 1:
         return f"Only {case.the(recipe)} was trained, so there is nothing to compare it with."
-    return f"Only {case.the(recipe)} can be judged by this."
+    return (
+        f"Only {case.the(recipe)} has a figure to go by ({primary.name}), so there is nothing to "
+        "compare it with."
+    )
 
 
-def _agreement(support: Sequence[Comparison], primary: Comparison) -> str:
-    same = [c.name for c in support if c.winner == primary.winner]
-    open_ = [c.name for c in support if c.winner != primary.winner]
+def _agreement(case: Case, support: Sequence[Comparison], primary: Comparison) -> str:
+    same = [_spoken(case, c) for c in support if c.winner == primary.winner]
+    # What has no interval on one seed could not have told.
+    open_ = [
+        _spoken(case, c)
+        for c in support
+        if c.winner != primary.winner and all(s.low is not None for s in c.standings)
+    ]
     agree = f"{capital(listing(same))} {'agree' if len(same) > 1 else 'agrees'}" if same else ""
     silent = f"{listing(open_)} cannot tell" if open_ else ""
     if agree and silent:
         return f"{agree}; {silent}."
     return f"{agree or capital(silent)}." if agree or silent else ""
+
+
+def _spoken(case: Case, comparison: Comparison) -> str:
+    """The name in a sentence; a density of neighbours is not one of probability."""
+    if case.rows(comparison.key)[0].base != "density":
+        return comparison.name
+    return comparison.name.replace("density", "density of neighbours")
 
 
 def _disagreement(case: Case, primary: Comparison, objections: Sequence[Comparison]) -> str:
@@ -213,9 +288,9 @@ def _disagreement(case: Case, primary: Comparison, objections: Sequence[Comparis
     for comparison in objections:
         ahead = comparison.standings[0].recipe
         figures = ", ".join(
-            f"{case.titles[s.recipe]} {span(s.mean, s.low, s.high)}" for s in comparison.standings
+            f"{case.titles[s.recipe]} {standing_text(s)}" for s in comparison.standings
         )
-        against.append(f"by {comparison.name} {case.the(ahead)} ({figures})")
+        against.append(f"by {_spoken(case, comparison)} {case.the(ahead)} ({figures})")
     return (
         f"The figures disagree, so nobody is ahead: by {primary.name} it is "
         f"{case.the(primary.winner)}, {listing(against)}."

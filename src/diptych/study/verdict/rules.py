@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 __all__ = [
     "FACTOR",
     "LONE_TIMES",
+    "NEAR",
     "QUESTIONS",
     "RACES",
     "Race",
     "Smallest",
+    "limits_of",
     "race_of",
     "smallest_of",
 ]
@@ -115,6 +117,12 @@ Seeds of one recipe commonly differ by 15 to 25 % in their distance; a differenc
 exceeds a factor of 2 by chance in 0.1 to 5 % of cases.
 """
 
+NEAR = 0.1
+"""Share of the floor: what lies nearer counts as this far when a lone seed's lead is judged.
+
+At the floor itself nothing is left to be a factor ahead in, and twice nothing is nothing.
+"""
+
 LONE_TIMES = 4.0
 """Where differences are absolute (bits, dB), a lone seed's lead must be so many times as large."""
 
@@ -157,8 +165,31 @@ def smallest_of(base: str) -> Smallest:
     return _SMALLEST.get(base, Smallest())
 
 
+_NOT_NEGATIVE = {
+    *("fd", "fid", "sliced-w2", "density", "vendi", "is-like"),
+    *("birthday-support", "class-kl", "mode-kl", "bin-jsd", "ndb", "ndb-holm"),
+    *("active-units", "collapsed-dimensions", "latents-used", "directions-used"),
+    *("sharpness-ratio", "noise-ratio", "high-frequency-ratio", "spectral-distance"),
+    *("path-length", "path-length-relative", "step-variation", "largest-step", "detour"),
+    *("inversion-spread", "reconstruction-mse", "reconstruction-fd", "nearest-ratio"),
+}
+_COUNTED = {"classes", "modes", "dimensions", "units", "bins"}
+_AREAS = {"membership-auc", "membership-density-auc"}
+
+
+def limits_of(base: str, unit: str, ceiling: float | None) -> tuple[float, float]:
+    """The least and the largest value that a metric can have at all; infinite where unknown."""
+    if unit == "share" or base in _AREAS:
+        return 0.0, 1.0
+    if unit in _COUNTED:
+        return 0.0, math.inf if ceiling is None else ceiling
+    return (0.0 if base in _NOT_NEGATIVE else -math.inf), math.inf
+
+
 # -- plain yes or no, recipe by recipe ------------------------------------------------------------
 
+GONE = 0.5
+"""Share of the classes or modes whose loss is called a collapse; less is told as a number."""
 UNEVEN = -math.log(0.9)
 """Nats of class or mode KL above the floor: as uneven as having lost a tenth of the data."""
 REPEATS = 0.5
@@ -184,8 +215,8 @@ COPIED_AUC = 0.05
 
 COVERED, UNCOVERED = 0.9, 0.75
 """Shares of the floor's recall: data are covered, and are not."""
-FAILED = 1 / 3
-"""Share of runs that diverged or crashed, from which on training is hard."""
+HARD, HARD_RUNS = 1 / 3, 2
+"""Share of runs that diverged or crashed, and how many at least, to call training hard."""
 STEADY, UNSTEADY = 0.25, 0.5
 """Standard deviation over seeds of the distance to the floor, as a share of its mean."""
 ENOUGH_SEEDS = 3

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from diptych.study.verdict.case import Case
 from diptych.study.verdict.collapse import lost_modes
-from diptych.study.verdict.copies import copying
-from diptych.study.verdict.latent import encoders, reconstruction
+from diptych.study.verdict.copies import sign_of_copying
+from diptych.study.verdict.latent import Found, encoders, reconstruction
 from diptych.study.verdict.wording import (
     SHORT_UNITS,
     capital,
@@ -14,7 +14,7 @@ from diptych.study.verdict.wording import (
     named,
     number,
     plural,
-    span,
+    standing_text,
 )
 from diptych.study.verdict.words import Answer, Comparison, Folklore, Recommendation
 
@@ -89,8 +89,8 @@ def _augment(case: Case, answers: Mapping[str, Answer]) -> Recommendation:
         lost = lost_modes(case, pick)
         if lost is not None and lost.found:
             because = (
-                f"{case.at_start(pick)} is ahead in coverage, but {lost.kind}{lost.where} "
-                f"({lost.sentence}): its samples would thin out what is rare already."
+                f"{case.at_start(pick)} is ahead in coverage, but it has {lost.kind} "
+                f"({lost.told}): its samples would thin out what is rare already."
             )
             pick = None
         elif realism.best not in (None, pick):
@@ -116,18 +116,19 @@ def _compress(case: Case) -> Recommendation:
     if case.things == "points":
         because = "Finding points again was not measured."
         return _recommendation("compress", None, because, change)
-    if not useful:
-        because = (
-            f"{case.at_start(*found)} finds pictures again no better than the mean image."
-            if found
-            else "No recipe was measured that finds the code of a picture by an encoder."
-        )
+    if not found:
+        because = "No recipe was measured that finds the code of a picture by an encoder."
         return _recommendation("compress", None, because, "A recipe with an encoder (a VAE).")
+    if not useful:
+        because = _encoders_fail(case, found)
+        return _recommendation(
+            "compress", None, because, "A longer budget, or more latent dimensions."
+        )
     if len(useful) == 1:
         (pick,) = useful
         f = found[pick]
         unit = f" {f.row.unit}" if f.row.unit in SHORT_UNITS else ""
-        value = span(f.standing.mean, f.standing.low, f.standing.high, f.row.unit)
+        value = standing_text(f.standing, f.row.unit)
         others = [r for r in case.judged if r != pick and case.family(r) == "gan"]
         because = f"Its encoder finds a picture in one pass: {f.row.name} {value}."
         if f.row.ceiling is not None:
@@ -138,19 +139,46 @@ def _compress(case: Case) -> Recommendation:
                 "every code."
             )
         return _recommendation("compress", pick, because, change)
-    comparison = reconstruction(case)
-    if comparison is not None and comparison.winner in useful:
+    comparison = reconstruction(case, among=useful)
+    assert comparison is not None
+    unlike = [recipe for recipe in useful if recipe in comparison.left_out]
+    if comparison.winner is not None and not unlike:
         because = f"Of those with an encoder it is ahead: {_figures(case, comparison)}."
         return _recommendation("compress", comparison.winner, because, change)
-    reason = comparison.why_not if comparison is not None else ""
-    because = f"{case.at_start(*useful)} have encoders that cannot be told apart: {reason}."
-    help_ = comparison.help if comparison is not None else ""
-    return _recommendation("compress", None, because, capital(f"{help_ or 'more seeds'}."))
+    reason = (
+        f"{case.the(*unlike)} {'were' if len(unlike) > 1 else 'was'} measured in another way"
+        if unlike
+        else comparison.why_not
+    )
+    both = "both" if len(useful) == 2 else "all"
+    because = (
+        f"{case.at_start(*useful)} {both} have a useful encoder, and none is shown to be ahead: "
+        f"{reason}."
+    )
+    remedy = "measuring them alike" if unlike else comparison.help or "a longer budget"
+    return _recommendation("compress", None, because, capital(f"{remedy}."))
+
+
+def _encoders_fail(case: Case, found: Mapping[str, Found]) -> str:
+    """Encoders that are no better than the mean image, or not shown to be."""
+    useless = [recipe for recipe, f in found.items() if f.useless]
+    open_ = [recipe for recipe in found if recipe not in useless]
+    return join(
+        f"{case.at_start(*useless)} {'find' if len(useless) > 1 else 'finds'} pictures again no "
+        "better than the mean image."
+        if useless
+        else "",
+        f"Not every run of {case.the(*open_)} is shown to find pictures again better than the "
+        "mean image."
+        if open_
+        else "",
+    )
 
 
 def _anomaly(case: Case, answers: Mapping[str, Answer]) -> Recommendation:
     found, density = encoders(case), answers["density"]
     useful = [recipe for recipe, f in found.items() if f.useful]
+    without = _encoders_fail(case, found) if found else "No recipe was measured with an encoder."
     change = (
         "Anomalies of your own: nothing in this study measures how well they are told, and the "
         "order may turn with them."
@@ -168,15 +196,15 @@ def _anomaly(case: Case, answers: Mapping[str, Answer]) -> Recommendation:
         )
         return _recommendation("anomaly", useful[0], because, change)
     if useful:
-        because = f"{case.at_start(*useful)} can all score items, and none is ahead. {FOREIGN}"
+        both = "both" if len(useful) == 2 else "all"
+        because = f"{case.at_start(*useful)} can {both} score items, and none is ahead. {FOREIGN}"
     elif density.best is not None:
         because = (
             f"Held-out data are more probable under {case.the(density.best)}, but a bound by "
-            "annealing takes seconds an item, and no recipe was measured with an encoder. "
-            f"{FOREIGN}"
+            f"annealing takes seconds an item. {without} {FOREIGN}"
         )
     else:
-        because = f"No recipe was measured with an encoder or a density ahead of others. {FOREIGN}"
+        because = f"{without} No density is ahead of the others either. {FOREIGN}"
     return _recommendation("anomaly", None, because, change)
 
 
@@ -204,12 +232,13 @@ def _teach(case: Case, folklore: tuple[Folklore, ...]) -> Recommendation:
 def _without_copies(case: Case, pick: str | None, because: str) -> tuple[str | None, str]:
     if pick is None:
         return pick, because
-    signs = [finding for finding in copying(case, pick) if finding.found]
-    if not signs:
+    sign = sign_of_copying(case, pick)
+    if sign is None:
         return pick, because
+    if not sign.mostly:
+        return pick, f"{because} It shows a sign of copying ({sign.kind}{sign.where})."
     return None, (
-        f"{case.at_start(pick)} would be ahead, but it copies its training data "
-        f"({signs[0].sentence}{signs[0].where})."
+        f"{case.at_start(pick)} would be ahead, but it copies its training data ({sign.told})."
     )
 
 
@@ -222,7 +251,7 @@ def _why_none(case: Case, answer: Answer, what: str) -> str:
         top = answer.comparisons[0].top
         return f"{case.at_start(*top)} are alike in {what}: {_short(case, answer)}."
     if answer.comparisons and answer.comparisons[0].winner is None:
-        return f"The figures do not say {what}: {answer.comparisons[0].why_not}."
+        return f"The figures do not rank {what}: {answer.comparisons[0].why_not}."
     return f"The figures do not agree on {what}."
 
 
@@ -244,9 +273,7 @@ def _short(case: Case, answer: Answer) -> str:
 
 
 def _figures(case: Case, comparison: Comparison) -> str:
-    parts = ", ".join(
-        f"{case.titles[s.recipe]} {span(s.mean, s.low, s.high)}" for s in comparison.standings
-    )
+    parts = ", ".join(f"{case.titles[s.recipe]} {standing_text(s)}" for s in comparison.standings)
     return f"{named(comparison.name, comparison.unit)}: {parts}"
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "plural",
     "rough",
     "span",
+    "standing_text",
     "time",
 ]
 
@@ -49,6 +50,23 @@ def span(value: float, low: float | None, high: float | None, unit: str = "") ->
     return (
         f"{number(value, decimals)}{known} ({number(low, decimals)} to {number(high, decimals)})"
     )
+
+
+def standing_text(standing: Standing, unit: str = "") -> str:
+    """A mean with its interval; of two seeds both values instead.
+
+    An interval of one degree of freedom is as wide as 9 standard deviations to either side, and
+    says less than the two values themselves.
+    """
+    if len(standing.seeds) == 2:
+        known = f" {unit}" if unit in SHORT_UNITS else ""
+        one, other = sorted(standing.seeds)
+        largest = max(abs(one), abs(other))
+        whole = all(value == int(value) for value in (standing.mean, one, other))
+        decimals = 0 if whole else min(8, max(0, 2 - _size(largest)))
+        one_text, other_text = number(one, decimals), number(other, decimals)
+        return f"{number(standing.mean, decimals)}{known} ({one_text} and {other_text})"
+    return span(standing.mean, standing.low, standing.high, unit)
 
 
 def percent(share: float) -> str:
@@ -105,7 +123,7 @@ def figures_of(comparison: Comparison, titles: Sequence[str], floor: str) -> str
     aim = f"closer to {floor}" if comparison.better == "closer" else comparison.better
     better = f"{aim} is better"
     figures = [
-        f"{title} {span(standing.mean, standing.low, standing.high)}"
+        f"{title} {standing_text(standing)}"
         for title, standing in zip(titles, comparison.standings, strict=True)
     ]
     if comparison.floor is not None:
@@ -129,19 +147,19 @@ def rough(value: float) -> str:
 
 
 def _basis(comparison: Comparison) -> str:
-    seeds = {len(standing.seeds) for standing in comparison.standings}
-    with_interval = any(standing.low is not None for standing in comparison.standings)
-    interval = "95 % intervals" if with_interval else "no intervals"
-    if len(seeds) == 1:
-        many = seeds.pop()
-        each = " each" if len(comparison.standings) > 1 else ""
-        return f" ({'means of ' if many > 1 else ''}{plural(many, 'seed')}{each}; {interval})"
-    counts = listing(_seed_counts(comparison.standings))
-    return f" ({counts} seeds in this order; {interval})"
-
-
-def _seed_counts(standings: Iterable[Standing]) -> list[str]:
-    return [str(len(standing.seeds)) for standing in standings]
+    """How many seeds, and what stands in the brackets behind each figure."""
+    counts = [len(standing.seeds) for standing in comparison.standings]
+    lines = any(s.low is not None and len(s.seeds) != 2 for s in comparison.standings)
+    shown = "95 % intervals" if lines else "no intervals"
+    if set(counts) == {2}:
+        shown = "in brackets both values"
+    elif 2 in counts:
+        shown += ", of two seeds both values"
+    if len(set(counts)) == 1:
+        each = " each" if len(counts) > 1 else ""
+        means = "means of " if counts[0] > 1 else ""
+        return f" ({means}{plural(counts[0], 'seed')}{each}; {shown})"
+    return f" ({listing(map(str, counts))} seeds in this order; {shown})"
 
 
 def _decimals(value: float) -> int:

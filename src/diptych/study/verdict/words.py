@@ -16,7 +16,8 @@ class Standing:
     Attributes:
         recipe: whose.
         mean: over seeds.
-        low: lower end of the 95 % interval over seeds and bootstrap, or None.
+        low: lower end of the 95 % interval over seeds and bootstrap, or None. It is cut off at
+            the values that the metric can have.
         high: its upper end.
         seeds: the value of each seed that finished, in the order of the seeds.
     """
@@ -53,6 +54,7 @@ class Comparison:
         by_runs: the winner is ahead because each of its runs is far ahead of each run of the
             others, where two seeds are too few for an interval of the difference.
         left_out: why a recipe that was trained is not among the standings, by recipe.
+        seeds_left_out: of recipes that are: which seeds that finished are not used, and why.
         help: what might settle it, in words; empty where nothing needs to be settled.
     """
 
@@ -75,6 +77,7 @@ class Comparison:
     lone: bool = False
     by_runs: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
+    seeds_left_out: Mapping[str, str] = field(default_factory=dict)
     help: str = ""
 
 
