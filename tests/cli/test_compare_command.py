@@ -40,7 +40,9 @@ def quick_rooms(monkeypatch) -> None:
     monkeypatch.setattr(stages, "choose_queries", lambda *_: None)
     monkeypatch.setattr(study_room, "judge", lambda table: VERDICT)
     monkeypatch.setattr(study_room, "write_report", lambda directory, *_, **__: directory)
-    monkeypatch.setattr(measured, "write_evidence", lambda run, *_, **__: run.directory / "x")
+    monkeypatch.setattr(
+        measured, "write_evidence", lambda run, *_, **__: run.directory / "run.json"
+    )
     monkeypatch.setattr(measured, "draw_member", lambda *_: {})
 
 

@@ -213,3 +213,28 @@ def test_an_atlas_shows_the_pictures_made_beforehand(browser, tmp_path, monkeypa
     page.evaluate(SETTLED)
     assert "a random code" in page.text_content('[data-said="B"]')
     page.context.close()
+
+
+@pytest.mark.parametrize("broken", [("vae",), ("vae", "gan")])
+def test_a_model_that_cannot_be_shown_disturbs_nothing(browser: Any, tmp_path: Path, broken: Any):
+    latents_study.write(tmp_path)
+    for kind in broken:
+        (tmp_path / kind / "page/decoder.json").unlink()
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(write_report(tmp_path).as_uri())
+    page.locator("#live .map").first.wait_for(state="visible")
+    page.evaluate(SETTLED)
+    for chart in page.locator("#live .map").all():
+        chart.focus()
+        for key in ("ArrowRight", "A", "B"):
+            page.keyboard.press(key)
+    assert page.locator("#live .dot-said").first.inner_text().startswith("Dot ")
+    if len(broken) < 2:
+        drag(page, 30)
+        page.evaluate(SETTLED)
+        assert shown(page, ".now").any()
+    assert page.locator("#live .now").count() == 2 - len(broken)
+    assert complaints == []
+    page.close()

@@ -133,7 +133,7 @@ def test_the_seed_switch_shows_the_grids_of_one_seed(tab: Any):
     tab.locator("#seed-switch input").first.focus()
     tab.keyboard.press("ArrowRight")
     assert [alt.rpartition(" ")[2] for alt in tab.evaluate(alts)] == ["1", "fashion-mini", "1"]
-    assert "GAN, seed 1 left none" in tab.locator("#panels").inner_text()
+    assert "GAN, seed 1 diverged" in tab.locator("#panels").inner_text()
     tab.keyboard.press("ArrowRight")
     assert tab.evaluate(alts)[-1] == "Samples made by VAE-GAN, seed 2"
 
@@ -160,7 +160,8 @@ def test_the_keyboard_goes_down_the_page_and_shows_where_it_is(tab: Any):
         heights.append(where[1])
         assert where[2] not in ("none", ""), where
     assert seen[0] == "Skip to the pictures"
-    assert all(after >= before - 60 for before, after in pairwise(heights[1:]))
+    # Cards of one row end at different heights.
+    assert all(after >= before - 120 for before, after in pairwise(heights[1:]))
 
 
 def test_it_prints_with_its_verdict_and_no_controls(tab: Any, tmp_path: Path):

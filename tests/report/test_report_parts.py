@@ -131,6 +131,16 @@ def test_figures_that_cannot_be_trusted_are_marked():
     assert [cell.trusted for cell in row.cells] == [True, False]
 
 
+def test_a_seed_that_cannot_be_trusted_is_marked_and_does_not_count():
+    seeds = [named("f", "A", 0, value=0.46, trusted=False), named("f", "A", 1, value=0.5)]
+    (row,) = rows_of(*seeds, named("f", "A", 2, value=0.52))
+    (cell,) = row.cells
+    assert (cell.text, cell.trusted) == ("0.510", True)
+    assert cell.seeds == "0.460 (seed 0 not trusted) · 0.500 · 0.520"
+    standing = standings_of(table_of(studied(*seeds)))["A", "f"]
+    assert standing.seeds == (0.5,)
+
+
 def test_baselines_stand_beside_and_are_never_ahead():
     (row,) = rows_of(
         named("f", "A", value=2.0), winner="A", baselines=(named("f", "B", value=1.0) | {

@@ -79,10 +79,24 @@ class Question:
 
 
 def questions_of(
-    study: Study, answers: tuple[Answer, ...], panels: list[Panel], album: Album
+    study: Study,
+    answers: tuple[Answer, ...],
+    panels: list[Panel],
+    album: Album,
+    *,
+    pictured: list[Panel] | None = None,
 ) -> list[Question]:
-    """Every answer of the verdict with its strips and pictures."""
-    found = [(panel, read_evidence(album.directory, panel.shown)) for panel in panels]
+    """Every answer of the verdict with its strips of all panels, and pictures of those pictured.
+
+    Args:
+        study: that was judged.
+        answers: of its verdict.
+        panels: the recipes.
+        album: where pictures are read.
+        pictured: the panels whose pictures are shown; all if not given.
+    """
+    pictured = panels if pictured is None else pictured
+    found = [(panel, read_evidence(album.directory, panel.shown)) for panel in pictured]
     questions = []
     for answer in answers:
         strips = [strip_of(c, panels, study.baselines) for c in answer.comparisons]
@@ -93,7 +107,7 @@ def questions_of(
                 pick=next((p for p in panels if p.recipe == answer.best), None),
                 primary=primary,
                 others=tuple(s for s in strips if s not in primary),
-                exhibits=_exhibits(answer.key, study, panels, album),
+                exhibits=_exhibits(answer.key, study, pictured, album),
                 missing=_missing(found, album) if answer.key == "coverage" else (),
                 copies=_copies(found, album) if answer.key == "copies" else (),
                 classes=_classes(answer.key, found),

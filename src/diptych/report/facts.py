@@ -7,7 +7,7 @@ from typing import Any
 from diptych.report.bars import Scale
 from diptych.report.panels import Panel
 from diptych.report.reading import Search, Study
-from diptych.report.words import ABSENT, decimals_for, duration, number, trouble, whole
+from diptych.report.words import ABSENT, cause, decimals_for, duration, number, trouble, whole
 
 __all__ = ["SearchView", "TrialRow", "extractors", "failures", "protocols", "recipes", "searches"]
 
@@ -94,7 +94,7 @@ def _search(search: Search) -> SearchView:
             value=number(trial.value, decimals),
             seconds=duration(trial.seconds),
             images=whole(trial.images_seen),
-            reason=trial.reason,
+            reason=cause(trial.reason),
             chosen=trial.number == search.chosen,
             at=None if trial.value is None or scale is None else scale.place(trial.value),
         )

@@ -31,30 +31,30 @@ def verdict_of(study: Study) -> Verdict | None:
 def standings_of(table: Table) -> Standings:
     """Every metric of every recipe over its seeds, with the interval that the verdict would use.
 
-    Seeds measured under different protocols have none in common.
+    Seeds that cannot be trusted do not count, unless none can. Seeds measured under different
+    protocols have no interval in common.
     """
     rows: dict[tuple[str, str], list[Row]] = {}
     for row in table.rows:
         if row.kind == "member":
             rows.setdefault((row.recipe, row.key), []).append(row)
+    used = {place: [r for r in found if r.trusted] or found for place, found in rows.items()}
     return {
         place: standing_of(found)
-        for place, found in rows.items()
+        for place, found in used.items()
         if len({row.protocol for row in found}) == 1
     }
 
 
 def report_json(study: Study) -> dict[str, Any]:
     """Verdict and table for programs: what the page says, as JSON values."""
-    from dataclasses import asdict
-
     verdict, table = verdict_of(study), table_of(study)
     return {
         "schema": 1,
         "verdict": None if verdict is None else verdict.to_json(),
         "table": {
-            "rows": [asdict(row) for row in table.rows],
-            "members": [asdict(member) for member in table.members],
+            "rows": [dict(vars(row)) for row in table.rows],
+            "members": [dict(vars(member)) for member in table.members],
             "baselines": dict(table.baselines),
             "data": dict(table.data),
             "budget": dict(table.budget),

@@ -8,10 +8,9 @@ a decoder that does not hold together is left out, and a sentence stands in its 
 import base64
 import binascii
 import io
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +19,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diptych.report.pictures import Album, Picture
-from diptych.report.reading import Member, Study, safe_path
+from diptych.report.reading import Member, Study, read_json, safe_path
 
 __all__ = ["LatentsModel", "LatentsSection", "SearchShown", "latents_section"]
 
@@ -28,6 +27,8 @@ LARGEST_FILE = 16_000_000
 """Bytes of a JSON file or an atlas beyond which it is left out."""
 MOST_MULTIPLICATIONS = 200_000_000
 """Per picture; more would make the page hang."""
+
+_LEFT_OUT = "{} is not decoded here: that was left out to keep the page small."
 
 Length = Annotated[int, Field(ge=1, le=65_536)]
 Side = Annotated[int, Field(ge=1, le=2_048)]
@@ -162,6 +163,7 @@ class LatentsModel:
         searched: whether it has no encoder.
         live: whether its decoder runs in the page; else an atlas is shown.
         why_not: one sentence where it does not.
+        absent: one sentence where there is not even an atlas, so that it cannot be dragged.
         sentence: what its map shows.
         search: the search as it went, for a GAN.
     """
@@ -173,6 +175,7 @@ class LatentsModel:
     why_not: str
     sentence: str
     search: SearchShown | None
+    absent: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,23 @@ class LatentsSection:
     scale: int
     classes: list[str]
     payload: dict[str, Any]
+
+    @property
+    def draggable(self) -> bool:
+        """Whether any model can be shown between its ends."""
+        return not all(model.absent for model in self.models)
+
+    def thinned(self, keep: int) -> "LatentsSection":
+        """The same with the decoders and atlases of the first `keep` models alone."""
+        rest = slice(keep, None)
+        models = [
+            replace(m, live=False, absent=m.absent or _LEFT_OUT.format(m.title))
+            for m in self.models[rest]
+        ]
+        without = {"decoder": None, "atlas": None}
+        payloads = [entry | without for entry in self.payload["models"][rest]]
+        payload = self.payload | {"models": [*self.payload["models"][:keep], *payloads]}
+        return replace(self, models=[*self.models[:keep], *models], payload=payload)
 
     @property
     def sentence(self) -> str:
@@ -295,6 +315,7 @@ def _model(
         why_not=why_not,
         sentence=drawn.sentence,
         search=_search(directory, home, latents.queries.steps, cell),
+        absent="" if decoder or atlas else _absent(member.title, why_not),
     )
     errors = latents.queries.errors if len(latents.queries.errors) == count else None
     return shown, {
@@ -308,6 +329,14 @@ def _model(
         "decoder": decoder,
         "atlas": atlas,
     }
+
+
+def _absent(title: str, why_not: str) -> str:
+    why = why_not.rstrip(".") or "Its decoder was not kept"
+    return (
+        f"{title} cannot be shown on the way from A to B: {why[:1].lower()}{why[1:]}, and there "
+        "are no pictures made beforehand."
+    )
 
 
 def _check_codes(text: str, count: int, latent_dim: int) -> None:
@@ -415,9 +444,9 @@ def _search(
 
 def _read_json(path: Path | None) -> Any:
     """The content of a file; None if it is absent, too large or no JSON."""
-    if path is None or path.stat().st_size > LARGEST_FILE:
+    if path is None:
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, LARGEST_FILE)
     except (OSError, ValueError, RecursionError):
         return None

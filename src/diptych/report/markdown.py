@@ -25,7 +25,7 @@ def markdown(study: Study) -> str:
     else:
         parts += [_safe(verdict.standfirst)] if verdict.standfirst else []
         parts += [f"*{_safe(subject)}. {_safe(words.conditions(study))}*"]
-        parts += _verdict(verdict)
+        parts += _verdict(verdict, words.names_in(study))
     parts += [f"> {_safe(sentence)}" for sentence in facts.failures(panels)]
     if verdict is not None:
         parts += _figures(study, panels, verdict)
@@ -45,7 +45,7 @@ def _table(head: list[str], rows: list[list[str]], right: int = 1) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])
 
 
-def _verdict(verdict: Verdict) -> list[str]:
+def _verdict(verdict: Verdict, names: list[str]) -> list[str]:
     parts = ["## The verdict"]
     parts.append(
         _table(
@@ -54,7 +54,7 @@ def _verdict(verdict: Verdict) -> list[str]:
                 [
                     _safe(a.question),
                     _state(verdict, a.state, a.best),
-                    _safe(words.brief(a.sentence)),
+                    _safe(words.brief(a.sentence, names=names)),
                 ]
                 for a in verdict.answers
             ],

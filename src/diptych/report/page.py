@@ -22,6 +22,7 @@ from diptych.report.latents import latents_section
 from diptych.report.panels import Panel, panels_of
 from diptych.report.pictures import HEAVY, Album, Picture, scale_for
 from diptych.report.reading import Baseline, Study, read_metrics, safe_path
+from diptych.report.shedding import lighten
 from diptych.report.tables import cost_rows, figure_tables
 from diptych.report.vendored import content_hash, licences, script_text, scripts
 from diptych.study.verdict import Recommendation
@@ -34,7 +35,9 @@ STYLES = (
     *("evidence.css", "training.css", "print.css"),
 )
 SAMPLES_BYTES = 4_000_000
-"""About what the sample grids of all members may weigh together."""
+"""About what the sample grids of all members on the page may weigh together."""
+MOST_PICTURED = 12
+"""Recipes whose pictures, curves and films are on the page; the tables hold all."""
 MOST_SEEDS = 8
 """Seeds whose grids are on the page; the rest lie in the study."""
 
@@ -92,14 +95,21 @@ class Head:
 
 
 def render(directory: Path, study: Study) -> str:
-    """The page as text."""
-    album = Album(directory, study.data.cell)
+    """The page as text, below `LARGEST_PAGE` as far as leaving things out can bring it."""
+    template = _environment().get_template("page.html.j2")
+    return lighten(_content(directory, study), lambda content: template.render(content))
+
+
+def _content(directory: Path, study: Study) -> dict[str, Any]:
+    """Everything that the templates show, by the name they call it."""
     panels = panels_of(study)
+    pictured = panels[:MOST_PICTURED]
+    album = Album(directory, study.data.cell, sheets=len(pictured))
     logs = [
         read_metrics(safe_path(directory, f"{panel.shown.directory}/metrics.jsonl"))
-        for panel in panels
+        for panel in pictured
     ]
-    seeds = list(dict.fromkeys(m.seed for panel in panels for m in panel.members))[:MOST_SEEDS]
+    seeds = list(dict.fromkeys(m.seed for panel in pictured for m in panel.members))[:MOST_SEEDS]
     ends = {
         "minutes": max((last_moment(log, by_images=False) for log in logs), default=0.0),
         "images": max((last_moment(log, by_images=True) for log in logs), default=0.0),
@@ -107,67 +117,82 @@ def render(directory: Path, study: Study) -> str:
     real = album.picture(study.real)
     sides = [
         _side(study, panel, rows, album, seeds, ends)
-        for panel, rows in zip(panels, logs, strict=True)
+        for panel, rows in zip(pictured, logs, strict=True)
     ]
     verdict = verdict_of(study)
-    questions = questions_of(study, verdict.answers, panels, album) if verdict else []
+    questions = (
+        questions_of(study, verdict.answers, panels, album, pictured=pictured) if verdict else []
+    )
     comparisons = {c.key: c for q in questions for c in q.answer.comparisons}
-    films = films_of(study, panels, logs, album)
+    films = films_of(study, pictured, logs, album)
     baselines = [_beside(b, album) for b in study.baselines]
-    latents = latents_section(directory, study, [panel.shown for panel in panels])
+    latents = latents_section(directory, study, [panel.shown for panel in pictured])
     live = latents is not None
     own = [*(("decoder.js", "latents.js") if live else ()), "page.js"]
     code = [*scripts(), *(script_text(_static(name)) for name in own)]
     widths = [p.width for p in (real, *(side.samples[0].picture for side in sides)) if p]
-    page = _environment().get_template("page.html.j2")
-    return page.render(
-        study=study,
-        verdict=verdict,
-        subject=words.subject(study, [panel.title for panel in panels]),
-        conditions=words.conditions(study),
-        questions=questions,
-        recommendations=[
+    left_out = []
+    if len(pictured) < len(panels):
+        left_out.append(
+            f"Pictures, curves and shares of classes are those of the first {len(pictured)} of "
+            f"{len(panels)} recipes; the tables and the strips of dots hold all."
+        )
+    return {
+        "study": study,
+        "verdict": verdict,
+        "subject": words.subject(study, [panel.title for panel in panels]),
+        "conditions": words.conditions(study),
+        "questions": questions,
+        "recommendations": [
             _counsel(r, panels) for r in (verdict.recommendations if verdict else ())
         ],
-        failures=facts.failures(panels),
-        sides=sides,
-        seeds=seeds,
-        one_seed=len({panel.shown.seed for panel in panels}) == 1,
-        baselines=baselines,
-        real=real,
-        widest=max(widths, default=240),
-        latents=latents,
-        films=films,
-        moments=moments(films),
-        tables=figure_tables(panels, study.baselines, comparisons, standings_of(table_of(study))),
-        heads=[
+        "failures": facts.failures(panels),
+        "panels": panels,
+        "names": words.names_in(study),
+        "sides": sides,
+        "seeds": seeds,
+        "left_out": left_out,
+        "one_seed": len({panel.shown.seed for panel in pictured}) == 1,
+        "baselines": baselines,
+        "real": real,
+        "widest": max(widths, default=240),
+        "latents": latents,
+        "films": films,
+        "no_films": "",
+        "moments": moments(films),
+        "tables": figure_tables(
+            panels, study.baselines, comparisons, standings_of(table_of(study))
+        ),
+        "heads": [
             *(Head(panel.title, panel.number) for panel in panels),
             *(Head(b.title or b.name, 0) for b in study.baselines),
         ],
-        costs=cost_rows(panels),
-        several=any(len(panel.members) > 1 for panel in panels),
-        equal=words.budget_sentence(study, panels),
-        by_images=_by_images(study),
-        extractors=facts.extractors(study),
-        searches=facts.searches(study),
-        recipes=facts.recipes(study),
-        protocols=facts.protocols(study),
-        notes=album.notes,
-        lossy=any(
+        "costs": cost_rows(panels),
+        "several": any(len(panel.members) > 1 for panel in panels),
+        "equal": words.budget_sentence(study, panels),
+        "by_images": _by_images(study),
+        "extractors": facts.extractors(study),
+        "searches": facts.searches(study),
+        "recipes": facts.recipes(study),
+        "protocols": facts.protocols(study),
+        "notes": album.notes,
+        "lossy": any(
             p.lossy for p in (real, *(sh.picture for side in sides for sh in side.samples)) if p
         ),
-        scale=scale_for(study.data.cell),
-        cell=study.data.cell,
-        charts={f"{s.panel.number}-{i}": chart for s in sides for i, chart in enumerate(s.charts)},
-        styles=Markup(
+        "scale": scale_for(study.data.cell),
+        "cell": study.data.cell,
+        "charts": {
+            f"{s.panel.number}-{i}": chart for s in sides for i, chart in enumerate(s.charts)
+        },
+        "styles": Markup(
             "\n".join(_static(name) for name in STYLES if live or name != "latents.css")
         ),
-        scripts=[Markup(text) for text in code],
-        script_hashes=Markup(" ".join(content_hash(text) for text in code)),
-        licences=licences(),
-        words=words,
-        things="points" if study.data.kind == "points" else "images",
-    )
+        "scripts": [Markup(text) for text in code],
+        "script_hashes": Markup(" ".join(content_hash(text) for text in code)),
+        "licences": licences(),
+        "words": words,
+        "things": "points" if study.data.kind == "points" else "images",
+    }
 
 
 def _side(
@@ -178,7 +203,7 @@ def _side(
     by_images = _by_images(study)
     return Side(
         panel=panel,
-        samples=_samples(panel, album, seeds, len(study.members), things),
+        samples=_samples(panel, album, seeds, album.sheets * len(seeds), things),
         reconstruction=album.picture(panel.shown.pictures.get("reconstruction")),
         interpolation=album.picture(panel.shown.pictures.get("interpolation")),
         charts=[
@@ -189,11 +214,9 @@ def _side(
     )
 
 
-def _samples(
-    panel: Panel, album: Album, seeds: list[int], members: int, things: str
-) -> list[Sheet]:
+def _samples(panel: Panel, album: Album, seeds: list[int], grids: int, things: str) -> list[Sheet]:
     """The grids of a recipe by seed, the shown one first."""
-    heavy = max(30_000, min(HEAVY, SAMPLES_BYTES // members))
+    heavy = max(30_000, min(HEAVY, SAMPLES_BYTES // max(1, grids)))
     sheets = []
     for member in sorted(panel.members, key=lambda member: member is not panel.shown):
         if member.seed not in seeds and member is not panel.shown:
@@ -202,7 +225,6 @@ def _samples(
         at = f", seed {member.seed}" if several else ""
         said = [f"seed {member.seed}"] if several else []
         said += [f"{words.whole(member.images_seen)} {things}"] if member.images_seen else []
-        trouble = words.trouble(member, seeds=len(panel.members))
         sheets.append(
             Sheet(
                 seed=seeds.index(member.seed) if member.seed in seeds else None,
@@ -210,7 +232,7 @@ def _samples(
                 picture=album.picture(member.pictures.get("samples"), heavy=heavy),
                 alt=f"Samples made by {panel.title}{at}",
                 plaque=" · ".join(said),
-                gone=f"No pictures: {panel.title}{at} left none. {trouble}".rstrip(),
+                gone=words.no_pictures(f"{panel.title}{at}", member),
             )
         )
     return sheets

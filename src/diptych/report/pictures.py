@@ -24,6 +24,9 @@ GAP = 2
 HEAVY = 400_000
 """Bytes above which a picture is re-encoded as WebP, so that the page stays light."""
 
+TOGETHER = 1_600_000
+"""Bytes above which pictures of one kind, one of each recipe, are re-encoded."""
+
 TARGET_PIXELS = 60
 """About how wide one picture should stand on the screen, in CSS pixels."""
 
@@ -76,11 +79,13 @@ class Album:
     Attributes:
         directory: of the study; nothing outside it is opened.
         cell: height and width in pixels of the data's pictures, None where they are plots.
+        sheets: how many recipes share the page: of many, each gets less of it.
         notes: sentences about pictures that were left out.
     """
 
     directory: Path
     cell: tuple[int, int] | None
+    sheets: int = 1
     notes: list[str] = field(default_factory=list)
 
     def picture(
@@ -91,7 +96,8 @@ class Album:
         Args:
             relative: a PNG file, relative to the study.
             corner: take only the upper left `corner` x `corner` pictures of a grid.
-            heavy: bytes above which it is re-encoded; `HEAVY` if not given.
+            heavy: bytes above which it is re-encoded; `HEAVY`, or its share of `TOGETHER`, if not
+                given.
         """
         path = safe_path(self.directory, relative)
         if path is None:
@@ -105,7 +111,7 @@ class Album:
             content = path.read_bytes()
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                picture = self._read(content, corner, HEAVY if heavy is None else heavy)
+                picture = self._read(content, corner, self._heavy if heavy is None else heavy)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
             self._note(
                 f"{relative} has more than {LARGEST_PICTURE // 10**6} million pixels: left out."
@@ -115,6 +121,10 @@ class Album:
             self._note(f"{relative} is not a PNG picture that can be read.")
             return None
         return picture
+
+    @property
+    def _heavy(self) -> int:
+        return min(HEAVY, TOGETHER // max(1, self.sheets))
 
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:

@@ -8,14 +8,23 @@ that is no study at all is an error.
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from diptych.errors import RunError
 
 __all__ = [
+    "REMEDY",
     "Baseline",
     "Copies",
     "Data",
@@ -27,6 +36,7 @@ __all__ = [
     "Study",
     "Trial",
     "read_evidence",
+    "read_json",
     "read_metrics",
     "read_study",
     "safe_path",
@@ -38,6 +48,15 @@ LARGEST_FILE = 64 * 2**20
 """Bytes of a JSON file beyond which it is not read: no study of ours comes near."""
 LARGEST = 1e300
 """A number beyond it was not measured: sums of two such numbers overflow."""
+MOST_DIGITS = 300
+"""Of an integer; one of more is larger than `LARGEST`."""
+REMEDY = "compare again with the same --out, or bring back the file"
+"""What to do about a study.json that is damaged."""
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that command a terminal, turn the direction of the text around them, or are no text.
+
+Tabs and new lines stay: settings are written over several lines.
+"""
 
 Raw = dict[str, Any]
 Content = TypeVar("Content", bound="_Part")
@@ -67,6 +86,14 @@ class _Part(BaseModel):
     """One object of a file: frozen, and deaf to keys that a later version adds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, content: Any) -> Any:
+        """What is not known yet is written as null, and is as if it were not written."""
+        if isinstance(content, dict):
+            return {key: value for key, value in content.items() if value is not None}
+        return content
 
 
 class Figure(_Part):
@@ -256,14 +283,15 @@ def read_study(directory: Path) -> Study:
     """
     path = directory / "study.json"
     try:
-        content = _read_json(path)
+        content = read_json(path)
     except FileNotFoundError:
         raise RunError(
             f"{directory} is not a study: it has no study.json; "
             "give the directory that `diptych compare` wrote."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {str(error).splitlines()[0][:120]}.") from error
+        why = str(error).splitlines()[0][:120]
+        raise RunError(f"{path} cannot be read: {why}; {REMEDY}.") from error
     if isinstance(content, dict) and content.get("schema") not in (None, SCHEMA):
         older = content["schema"] == 1
         raise RunError(
@@ -279,7 +307,8 @@ def read_study(directory: Path) -> Study:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the top level"
-        raise RunError(f"{path} is not a study: at {where}, {first['msg'].lower()}.") from None
+        what = first["msg"].lower()
+        raise RunError(f"{path} is not a study: at {where}, {what}; {REMEDY}.") from None
 
 
 def read_evidence(directory: Path, member: Member) -> Evidence:
@@ -291,7 +320,7 @@ def read_evidence(directory: Path, member: Member) -> Evidence:
     if path is None:
         return Evidence()
     try:
-        content = _read_json(path)
+        content = read_json(path)
     except (OSError, ValueError, RecursionError):
         return Evidence()
     if not isinstance(content, dict) or content.get("schema") != EVIDENCE_SCHEMA:
@@ -312,10 +341,37 @@ def _part(kind: type[Content], content: Raw, name: str) -> Content | None:
         return None
 
 
-def _read_json(path: Path) -> Any:
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"it is larger than {LARGEST_FILE // 2**20} MiB")
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, largest: int | None = None) -> Any:
+    """The content of a file, its texts without characters that a terminal or a page obeys.
+
+    Args:
+        path: of the file.
+        largest: bytes beyond which it is not read; `LARGEST_FILE` if not given.
+
+    Raises:
+        OSError, ValueError, RecursionError: it cannot be read, is too large, or is no JSON.
+    """
+    largest = LARGEST_FILE if largest is None else largest
+    if path.stat().st_size > largest:
+        raise ValueError(f"it is larger than {largest // 2**20} MiB")
+    return _legible(json.loads(path.read_text(encoding="utf-8"), parse_int=_integer))
+
+
+def _legible(value: Any) -> Any:
+    """The same JSON with a replacement character for everything in its texts that is unseen."""
+    if isinstance(value, str):
+        return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [_legible(part) for part in value]
+    if isinstance(value, dict):
+        return {_legible(key): _legible(part) for key, part in value.items()}
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > MOST_DIGITS:
+        raise ValueError(f"{digits[:12]}… of {len(digits)} digits is a number too large")
+    return int(digits)
 
 
 def safe_path(directory: Path, relative: str | None) -> Path | None:
@@ -348,7 +404,8 @@ def read_metrics(path: Path | None) -> list[dict[str, float | None]]:
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            rows.append({name: _number(value) for name, value in row.items() if _scalar(value)})
+            known = {name: _number(value) for name, value in row.items() if _scalar(value)}
+            rows.append(_legible(known))
     return rows
 
 

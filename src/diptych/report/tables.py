@@ -37,7 +37,10 @@ NOT_ALIKE = "Measured under different protocols, so not ranked."
 
 @dataclass(frozen=True)
 class Cell:
-    """One recipe's (or baseline's) value in a row; `floor` only where floors differ by recipe."""
+    """One recipe's (or baseline's) value in a row; `floor` only where floors differ by recipe.
+
+    The value is the mean over the seeds to be trusted; `trusted` is false where there is none.
+    """
 
     text: str
     floor: str = ""
@@ -115,8 +118,9 @@ def _figure_row(
     beside = [next((f for f in b.figures if f.key == key), None) for b in baselines]
     everyone = [*present, *(figure for figure in beside if figure is not None)]
     alike = len({figure.protocol for figure in everyone}) == 1
-    means = [_mean([f.value for _, f in pairs]) for pairs in found]
-    floors = [_mean([f.floor for _, f in pairs]) for pairs in found if pairs]
+    used = [[p for p in pairs if p[1].trusted] or pairs for pairs in found]
+    means = [_mean([f.value for _, f in pairs]) for pairs in used]
+    floors = [_mean([f.floor for _, f in pairs]) for pairs in used if pairs]
     beside_values = [figure.value for figure in beside if figure is not None]
     singles = [v for f in everyone for v in (f.value, f.low, f.high, f.floor) if v is not None]
     over = [standings[panel.recipe, key] for panel in panels if (panel.recipe, key) in standings]
@@ -125,18 +129,18 @@ def _figure_row(
     decimals = 0 if counts else decimals_for([*means, *floors, *beside_values])
     common = len({number(floor, decimals) for floor in floors}) <= 1
     cells = []
-    for panel, pairs, mean in zip(panels, found, means, strict=True):
+    for panel, pairs, mean, own_floors in zip(panels, found, means, used, strict=True):
         if not pairs:
             cells.append(Cell(ABSENT, absent=True))
             continue
-        own = "" if common else number(_mean([f.floor for _, f in pairs]), decimals)
+        own = "" if common else number(_mean([f.floor for _, f in own_floors]), decimals)
         cells.append(
             Cell(
                 text=number(mean, decimals),
                 floor=own,
                 interval=_interval(standings.get((panel.recipe, key)), decimals),
                 seeds=_seeds(pairs, decimals),
-                trusted=all(figure.trusted for _, figure in pairs),
+                trusted=any(figure.trusted for _, figure in pairs),
                 better=alike and comparison is not None and comparison.winner == panel.recipe,
                 absent=mean is None,
             )
@@ -174,8 +178,15 @@ def _interval(standing: Standing | None, decimals: int) -> str:
 
 
 def _seeds(pairs: list[tuple[Member, Figure]], decimals: int) -> str:
-    """The values of single seeds, where there are several."""
-    return " · ".join(number(f.value, decimals) for _, f in pairs) if len(pairs) > 1 else ""
+    """The values of single seeds, where there are several; those not counted are marked."""
+    if len(pairs) < 2:
+        return ""
+    some = any(figure.trusted for _, figure in pairs)
+    return " · ".join(
+        number(figure.value, decimals)
+        + (f" (seed {member.seed} not trusted)" if some and not figure.trusted else "")
+        for member, figure in pairs
+    )
 
 
 def _notes(panels: list[Panel], found: list[list[tuple[Member, Figure]]]) -> list[str]:
@@ -217,7 +228,13 @@ def cost_rows(panels: list[Panel]) -> list[tuple[str, str, list[Amount]]]:
         return [_over_seeds([get(m) for m in p.finished or p.members], write) for p in panels]
 
     rows.append(("Training", "charged to the budget", over(lambda m: m.train_seconds, duration)))
-    rows.append(("Measuring", "not charged; the first member pays for what all share", over(lambda m: m.evaluation_seconds, duration)))
+    rows.append(
+        (
+            "Measuring",
+            "not charged; the first member pays for what all share",
+            over(lambda m: m.evaluation_seconds, duration),
+        )
+    )
     rows.append(("Images seen", "", over(lambda m: m.images_seen, whole)))
     rows.append(("Steps", "", over(lambda m: m.steps, whole)))
     rows.append(

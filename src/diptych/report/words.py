@@ -2,9 +2,11 @@
 
 import math
 import re
+from collections.abc import Iterable
 
 from diptych.report.panels import Panel
 from diptych.report.reading import Figure, Member, Study
+from diptych.study.verdict.wording import listing
 
 __all__ = [
     "ABSENT",
@@ -12,12 +14,15 @@ __all__ = [
     "STATES",
     "brief",
     "budget_sentence",
+    "cause",
     "conditions",
     "curve_sentence",
     "decimals_for",
     "duration",
     "figure_counts",
     "listing",
+    "names_in",
+    "no_pictures",
     "no_reconstruction",
     "number",
     "subject",
@@ -89,11 +94,6 @@ def duration(seconds: float | None) -> str:
     return f"{total // 3600} h {total % 3600 // 60:02d} min"
 
 
-def listing(words: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def subject(study: Study, titles: list[str]) -> str:
     """What was compared, on what, under which budget, at how many seeds: the line over it all."""
     who = listing(titles) or "Nothing yet"
@@ -135,14 +135,27 @@ def conditions(study: Study) -> str:
     return sentence + (", then measured with the same instruments." if several else ".")
 
 
-def brief(text: str, most: int = 230) -> str:
+def brief(text: str, most: int = 230, *, names: Iterable[str] = ()) -> str:
     """An answer for a card: without its brackets of numbers, as many sentences as are short.
 
-    The first sentence is always whole. Brackets without a digit belong to names and stay.
+    The first sentence is always whole. Brackets without a digit stay.
+
+    Args:
+        text: the whole answer.
+        most: characters beyond which no sentence is added to the first.
+        names: titles and the like, whose own brackets stay whatever they hold.
     """
+    ending = sorted((name for name in names if "(" in name), key=len, reverse=True)
+    name = "|".join(map(re.escape, ending)) or r"(?!)"
+    bracket = re.compile(rf"(?P<name>{name})|\s*\((?:{name}|[^()])*\)")
+
+    def cut(found: re.Match[str]) -> str:
+        whole = found["name"] is not None or not re.search(r"\d", found[0])
+        return found[0] if whole else ""
+
     before = ""
     while before != text:  # brackets within brackets: from the inside out
-        before, text = text, re.sub(r"\s*\([^()]*\d[^()]*\)", "", text)
+        before, text = text, bracket.sub(cut, text)
     sentences = re.split(r"(?<=[.!?])\s+(?=[^\W\d_])", text.strip())
     kept = sentences[:1]
     for sentence in sentences[1:]:
@@ -152,10 +165,22 @@ def brief(text: str, most: int = 230) -> str:
     return " ".join(kept)
 
 
+def names_in(study: Study) -> list[str]:
+    """What sentences about a study may call by a name of its own: recipes, baselines, classes."""
+    titles = [member.title for member in study.members]
+    return list(dict.fromkeys([*titles, *(b.title for b in study.baselines), *study.data.classes]))
+
+
+def cause(reason: str) -> str:
+    """Why a training did not finish, without its place and that it diverged: said beside it."""
+    return re.sub(r"^.*?\btraining diverged: ", "", reason).rstrip(".")
+
+
 def trouble(member: Member, *, seeds: int = 1) -> str:
     """One sentence if the member did not finish, else nothing."""
     who = f"{member.title}, seed {member.seed}," if seeds > 1 else member.title
-    reason = f": {member.reason.rstrip('.')}" if member.reason else ""
+    said = cause(member.reason)
+    reason = f": {said}" if said else ""
     match member.status:
         case "finished":
             return ""
@@ -164,11 +189,24 @@ def trouble(member: Member, *, seeds: int = 1) -> str:
         case "interrupted":
             return f"{who} was interrupted before its budget was used{reason}."
         case "diverged":
-            return f"{who} diverged{reason}; it was not measured."
+            return f"{who} diverged{reason}. It was not measured."
         case "crashed":
-            return f"{who} crashed{reason}; it was not measured."
+            return f"{who} crashed{reason}. It was not measured."
         case other:
             return f"{who} did not finish ({other}){reason}."
+
+
+def no_pictures(title: str, member: Member) -> str:
+    """What stands where a member's pictures would; the whole reason stands at the top."""
+    if member.status == "finished":
+        return f"No pictures: {title} left none."
+    what = {
+        "waiting": "was not trained yet",
+        "interrupted": "was interrupted",
+        "diverged": "diverged",
+        "crashed": "crashed",
+    }.get(member.status, "did not finish")
+    return f"No pictures: {title} {what}."
 
 
 def times(ratio: float) -> str:

@@ -3,19 +3,20 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from diptych.data.files import atomic_path
-from diptych.errors import DiptychError
+from diptych.errors import DiptychError, RunError
 from diptych.report import judging
 from diptych.report.markdown import markdown
 from diptych.report.page import render
-from diptych.report.reading import read_study
+from diptych.report.reading import REMEDY, Study, read_study
 
 __all__ = ["FORMATS", "Format", "render_markdown", "report_json", "write_report"]
 
 Format = Literal["html", "md", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+Made = TypeVar("Made")
 
 
 def write_report(study_directory: Path, out: Path | None = None, format: Format = "html") -> Path:
@@ -41,7 +42,7 @@ def write_report(study_directory: Path, out: Path | None = None, format: Format 
     if target.is_dir():
         raise DiptychError(f"{target} is a directory; name a file: {target / f'report.{format}'}")
     makers: dict[Format, Callable[[Path], str]] = {
-        "html": lambda study: render(study, read_study(study)),
+        "html": lambda study: _made(study, lambda content: render(study, content)),
         "md": render_markdown,
         "json": lambda study: json.dumps(report_json(study), indent=1, ensure_ascii=False) + "\n",
     }
@@ -60,8 +61,7 @@ def render_markdown(study_directory: Path) -> str:
     Raises:
         RunError: the directory is not a study, or its `study.json` is malformed.
     """
-    text = markdown(read_study(Path(study_directory)))
-    return text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
+    return _made(Path(study_directory), markdown)
 
 
 def report_json(study_directory: Path) -> dict[str, Any]:
@@ -70,4 +70,13 @@ def report_json(study_directory: Path) -> dict[str, Any]:
     Raises:
         RunError: the directory is not a study, or its `study.json` is malformed.
     """
-    return judging.report_json(read_study(Path(study_directory)))
+    return _made(Path(study_directory), judging.report_json)
+
+
+def _made(directory: Path, make: Callable[[Study], Made]) -> Made:
+    """What is made of a study; what is wrong in its figures is told with what to do about it."""
+    study = read_study(directory)
+    try:
+        return make(study)
+    except RunError as error:
+        raise RunError(f"{directory}: {str(error).rstrip('.')}; {REMEDY}.") from None

@@ -56,8 +56,8 @@ def read_results(directory: str | Path) -> dict[str, Any]:
 
 
 _NEEDED: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("members", "seeds", "baselines", "search"), list),
     **dict.fromkeys(("settings", "budget", "data", "protocols"), dict),
+    **dict.fromkeys(("members", "seeds", "baselines", "search"), list),
     **dict.fromkeys(("real", "machine", "features", "queries"), object),
 }
 """What a study cannot be gone on with without; what may be null has only to be there."""

@@ -35,6 +35,8 @@
     };
   });
 
+  const staged = models.filter((model) => model.canvases.now); // the others have a map and a sentence
+
   const endOf = (model, end) => model.own[end] ?? state[end];
 
   function codeOf(model, end) {
@@ -274,12 +276,13 @@
   }
 
   function refresh(sentence) {
+    if (!staged.length) return;
     find(".status").textContent = sentence;
     for (const end of ENDS) {
       all(`.thumbs[data-end="${end}"] button`).forEach((button, i) => button.setAttribute("aria-pressed", state[end].kind === "image" && state[end].index === i));
       find(`.draw[data-end="${end}"]`).setAttribute("aria-pressed", state[end].kind === "random");
     }
-    for (const model of models) {
+    for (const model of staged) {
       for (const end of ENDS) {
         find(`[data-said="${end}"]`, model.root).textContent = say(model, end);
         model.canvases[end].setAttribute("aria-label", `${model.title} at ${end}: ${say(model, end)}`);
@@ -294,7 +297,7 @@
   function tellWay() {
     const percent = Math.round(100 * way());
     slider.setAttribute("aria-valuetext", `${percent} % of the way from A to B`);
-    models.forEach((model) => model.canvases.now.setAttribute("aria-label", `${model.title}, ${percent} % of the way from A to B`));
+    staged.forEach((model) => model.canvases.now.setAttribute("aria-label", `${model.title}, ${percent} % of the way from A to B`));
   }
 
   function thumb(index) {
@@ -340,9 +343,9 @@
   }
 
   function listen() {
-    slider.addEventListener("input", () => {
+    slider?.addEventListener("input", () => {
       tellWay();
-      models.forEach((model) => model.stale.add("now"));
+      staged.forEach((model) => model.stale.add("now"));
       ask();
     });
     for (const model of models) {
