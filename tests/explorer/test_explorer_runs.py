@@ -48,6 +48,18 @@ def test_a_study_stands_for_its_finished_members(study, run_directories) -> None
     assert named_runs([gan, study, gan]) == [gan, study / "vae/seed-0"]
 
 
+def test_of_each_recipe_the_first_finished_seed_is_shown(study, run_directories) -> None:
+    content = json.loads((study / "study.json").read_text())
+    others = [("vae", 0, "crashed"), ("vae", 1, "finished"), ("gan", 0, "finished")]
+    content["members"] = []
+    for recipe, seed, status in [*others, ("vae", 2, "finished")]:
+        place = f"{recipe}/seed-{seed}"
+        shutil.copytree(run_directories[recipe], study / place, dirs_exist_ok=True)
+        content["members"].append({**member(place, status, seed), "recipe": recipe})
+    (study / "study.json").write_text(json.dumps(content))
+    assert named_runs([study]) == [study / "vae/seed-1", study / "gan/seed-0"]
+
+
 def test_a_link_out_of_a_study_is_not_followed(study, run_directories) -> None:
     shutil.rmtree(study / "vae/seed-0")
     (study / "vae/seed-0").symlink_to(run_directories["gan"], target_is_directory=True)

@@ -1,4 +1,4 @@
-"""What the person named, opened: runs, the finished members of studies, and their data."""
+"""What the person named, opened: runs, members of studies, and their data."""
 
 import functools
 from collections import Counter
@@ -19,7 +19,7 @@ MOST_RUNS = 12
 
 
 def named_runs(paths: Sequence[Path]) -> list[Path]:
-    """The directories of runs: those named, and in place of a study its finished members.
+    """The directories of runs: those named, and of a study the first finished of each recipe.
 
     Raises:
         RunError: a study has no finished member, or there are too many runs for a page.
@@ -39,16 +39,14 @@ def named_runs(paths: Sequence[Path]) -> list[Path]:
 def _members(study: Path) -> list[Path]:
     """Nothing outside the study is opened, whatever its study.json says."""
     root = study.resolve()
-    members = [
-        study / member.directory
-        for member in read_study(study).members
-        if member.status == "finished"
-        and member.directory
-        and (root / member.directory).resolve().is_relative_to(root)
-    ]
-    if not members:
+    shown: dict[str, Path] = {}
+    for member in read_study(study).members:
+        inside = member.directory and (root / member.directory).resolve().is_relative_to(root)
+        if member.status == "finished" and inside:
+            shown.setdefault(member.recipe, study / member.directory)
+    if not shown:
         raise RunError(f"{study} is a comparison without a finished member")
-    return members
+    return list(shown.values())
 
 
 def open_exhibits(

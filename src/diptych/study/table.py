@@ -109,14 +109,16 @@ class Table:
         data, budget = _mapping(results, "data"), _mapping(results, "budget")
         _check(data, budget)
         members: list[Member] = []
+        known: set[tuple[str, int]] = set()
         rows: list[Row] = []
         baselines: dict[str, str] = {}
         for record in results["members"]:
             member = _member(record)
-            if any((m.recipe, m.seed) == (member.recipe, member.seed) for m in members):
+            if (member.recipe, member.seed) in known:
                 raise RunError(
                     f"study.json has the member {member.recipe!r} of seed {member.seed} twice."
                 )
+            known.add((member.recipe, member.seed))
             members.append(member)
             rows += _rows(record, "member", member.recipe, member.seed, protocols)
         for record in results.get("baselines") or []:
