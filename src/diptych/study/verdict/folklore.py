@@ -250,7 +250,7 @@ def _hard(case: Case) -> Held:
     said = listing(f"{case.the(r)} by {percent(spread)}" for r, spread in known.items())
     sentence += (
         f" Over seeds the distance to {case.real} varies for {said} of its mean (standard "
-        "deviation)."
+        "deviation, less what sampling explains)."
     )
     worst = max(known.values())
     if failed or len(known) < len(gans):
