@@ -248,7 +248,7 @@ def test_hidden_files_are_ignored_and_others_named(folder):
     (folder / ".git").mkdir()
     (folder / ".git" / "x.png").write_bytes(b"")
     (folder / "readme.txt").write_text("hello")
-    assert load_data(folder).notes == ("1 files that are no pictures were ignored: readme.txt",)
+    assert load_data(folder).notes == ("1 file that is no picture was ignored: readme.txt",)
 
 
 def test_a_link_that_leads_back_up_ends(folder):
@@ -335,7 +335,7 @@ def test_a_camera_file_of_several_frames_is_a_jpeg(tmp_path, save):
     frames[0].save(tmp_path / "mpo.jpg", format="MPO", save_all=True, append_images=frames[1:])
     data = load_data(tmp_path)
     assert data.array[-1, 4, 4, 0] > 250
-    assert "1 files hold several pictures" in data.notes[0]
+    assert "1 file holds several pictures" in data.notes[0]
 
 
 def test_a_multi_page_file_gives_its_first_page(tmp_path, save):
@@ -344,7 +344,7 @@ def test_a_multi_page_file_gives_its_first_page(tmp_path, save):
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     data = load_data(tmp_path)
     assert np.all(data.array[-1] == 10)
-    assert data.notes == ("1 files hold several pictures; the first of each was used",)
+    assert data.notes == ("1 file holds several pictures; the first of each was used",)
 
 
 def test_request_gives_the_same_data_from_elsewhere(folder, monkeypatch, tmp_path):

@@ -207,7 +207,8 @@ def _header_notes(headers: list[Header], mode: str, size: tuple[int, int], fit: 
         if enlarged:
             notes.append(f"{enlarged:,} of them were smaller than that and were enlarged")
     if several := sum(header.frames > 1 for header in headers):
-        notes.append(f"{several:,} files hold several pictures; the first of each was used")
+        holds = "1 file holds" if several == 1 else f"{several:,} files hold"
+        notes.append(f"{holds} several pictures; the first of each was used")
     return notes
 
 
@@ -216,15 +217,23 @@ def _folder_notes(listing: Listing, problems: Problems) -> list[str]:
     notes = []
     if problems:
         which = _some([f"{path} {problems[path]}" for path in sorted(problems)])
-        notes.append(f"{len(problems):,} unusable pictures were left out: {which}")
+        notes.append(f"{_counted(len(problems), 'unusable picture')} left out: {which}")
     if listing.others:
         notes.append(
-            f"{len(listing.others):,} files that are no pictures were ignored: "
-            f"{_some(listing.others)}"
+            (
+                "1 file that is no picture was"
+                if len(listing.others) == 1
+                else f"{len(listing.others):,} files that are no pictures were"
+            )
+            + f" ignored: {_some(listing.others)}"
         )
     if listing.repeated:
         notes.append(f"links to folders already read were not followed: {_some(listing.repeated)}")
     return notes
+
+
+def _counted(many: int, noun: str) -> str:
+    return f"1 {noun} was" if many == 1 else f"{many:,} {noun}s were"
 
 
 def _some(names: Sequence[str]) -> str:

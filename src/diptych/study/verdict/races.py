@@ -173,7 +173,9 @@ def left_out_sentence(case: Case, comparison: Comparison) -> str:
             reasons.setdefault(reason, []).append(recipe)
     return join(
         *(
-            f"{case.at_start(*recipes)} cannot be compared here: {reason}."
+            f"{case.at_start(*recipes)} cannot be compared here: "
+            + (reason.replace("its figure", "their figures") if len(recipes) > 1 else reason)
+            + "."
             for reason, recipes in reasons.items()
         ),
         *(f"{capital(reason)}." for reason in comparison.seeds_left_out.values()),

@@ -252,6 +252,8 @@ def _why_none(case: Case, answer: Answer, what: str) -> str:
         return f"{case.at_start(*top)} are alike in {what}: {_short(case, answer)}."
     if answer.comparisons and answer.comparisons[0].winner is None:
         return f"The figures do not rank {what}: {answer.comparisons[0].why_not}."
+    if not answer.comparisons or len(answer.comparisons[0].standings) < 2:
+        return answer.sentence  # it says why there is nothing to compare
     return f"The figures do not agree on {what}."
 
 
