@@ -5,7 +5,12 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from diptych import build
-from diptych.training.ema import MovingAverage, refresh_batch_statistics
+from diptych.training.ema import (
+    AVERAGE_EVERY,
+    EACH_STEP_UNTIL,
+    MovingAverage,
+    refresh_batch_statistics,
+)
 
 
 @pytest.fixture
@@ -25,13 +30,29 @@ def test_the_average_is_the_formula(game) -> None:
     for step in range(1, 6):
         move(game)
         seen = 100 * step
-        average.update(batch=100, images_seen=seen)
+        average.update(step=step, batch=100, images_seen=seen)
         d = 2 ** (-100 / min(300, 0.5 * seen))
         for name, p in game.generator.named_parameters():
             by_hand[name] = d * by_hand[name] + (1 - d) * p.detach()
     for name, p in average.game.generator.named_parameters():
         torch.testing.assert_close(p.detach(), by_hand[name])
         assert not p.requires_grad
+
+
+def test_later_one_update_stands_for_several_steps(game) -> None:
+    assert EACH_STEP_UNTIL % AVERAGE_EVERY == 0  # the first of them takes no step twice
+    average = MovingAverage(game, half_life=300, ramp_up=0.5)
+    followed = next(average.game.generator.parameters())
+    old = followed.clone()
+    for step in range(EACH_STEP_UNTIL + 1, EACH_STEP_UNTIL + AVERAGE_EVERY):
+        move(game)
+        average.update(step=step, batch=10, images_seen=10 * step)
+        assert torch.equal(followed, old)
+    step += 1
+    average.update(step=step, batch=10, images_seen=10 * step)
+    d = 2 ** (-10 * AVERAGE_EVERY / 300)
+    live = next(game.generator.parameters())
+    torch.testing.assert_close(followed, d * old + (1 - d) * live)
 
 
 def test_after_the_half_life_an_old_weight_counts_half_whatever_the_batch(game) -> None:
@@ -56,7 +77,7 @@ def test_buffers_are_copied_and_players_that_do_not_sample_are_left_out(game) ->
     move(game)
     for buffer in game.generator.buffers():
         buffer.fill_(7)
-    average.update(batch=10, images_seen=1_000)
+    average.update(step=1, batch=10, images_seen=1_000)
     assert list(average.game.generator.buffers())
     assert all(bool((buffer == 7).all()) for buffer in average.game.generator.buffers())
     for name, value in average.game.discriminator.state_dict().items():

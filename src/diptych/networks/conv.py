@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from diptych.networks.faster import flatten_pixels
+
 __all__ = ["ConvDecoder", "ConvEncoder", "Crop", "resolutions"]
 
 _SMALLEST_BASE = 4
@@ -80,7 +82,7 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, out_features)."""
-        features: Tensor = self.head(self.body(x).flatten(1))
+        features: Tensor = self.head(flatten_pixels(self.body(x)))
         return features
 
 

@@ -9,7 +9,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from diptych.models import Game, random_stream
 
-__all__ = ["MovingAverage", "refresh_batch_statistics"]
+__all__ = ["AVERAGE_EVERY", "EACH_STEP_UNTIL", "MovingAverage", "refresh_batch_statistics"]
+
+AVERAGE_EVERY = 4
+"""Steps between two updates: each reads and writes all weights, and a half-life is hundreds of
+steps long."""
+EACH_STEP_UNTIL = 100
+"""Up to this step every one is an update, because a short run is all beginning."""
 
 
 class MovingAverage:
@@ -45,9 +51,18 @@ class MovingAverage:
         return 0.5 ** (batch / half_life) if half_life > 0 else 0.0
 
     @torch.no_grad()
-    def update(self, *, batch: int, images_seen: int) -> None:
-        """Move towards the live weights after a step on `batch` images."""
-        weight = 1.0 - self.decay(batch=batch, images_seen=images_seen)
+    def update(self, *, step: int, batch: int, images_seen: int) -> None:
+        """Move towards the live weights: after each of the first steps, then for several at once.
+
+        Args:
+            step: steps taken so far.
+            batch: images of one step.
+            images_seen: in all of them.
+        """
+        steps = 1 if step <= EACH_STEP_UNTIL else AVERAGE_EVERY
+        if step % steps:
+            return
+        weight = 1.0 - self.decay(batch=steps * batch, images_seen=images_seen)
         torch._foreach_lerp_(self._average, self._live, weight)
         for average, live in zip(self._average_buffers, self._live_buffers, strict=True):
             average.copy_(live)
