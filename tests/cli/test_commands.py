@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from diptych.cli.console import format_number
@@ -155,21 +156,24 @@ def test_data(diptych, disc_file) -> None:
     picture(Path("sheet.png"))
 
 
-def test_doctor(diptych) -> None:
+def test_doctor(diptych, monkeypatch) -> None:
+    monkeypatch.setattr("diptych.cli.doctor.PEAK_SECONDS", 0.0)
     facts = json.loads(diptych("doctor", "--json").out)
-    assert {
-        "diptych",
-        "python",
-        "torch",
-        "device",
-        "precision",
-        "threads",
-        "cache",
-    } <= facts.keys()
+    assert {"diptych", "python", "torch", "processor", "cache", "plan"} <= facts.keys()
+    plan = facts["plan"]
+    for name in ("device", "precision", "threads", "allocator", "linear", "compile"):
+        assert plan[name]
+        assert plan["reasons"][name]
+    threads = torch.get_num_threads()
+    assert [peaks["threads"] for peaks in facts["peaks_gflops"]] == sorted({1, threads})
+    assert all(peaks["gemm_fp32"] > 0 < peaks["conv_fp32"] for peaks in facts["peaks_gflops"])
     ended = diptych("doctor")
     assert ended.code == 0
     assert ended.err == ""
     assert facts["torch"] in ended.out
+    assert "peak, GFLOP/s" in ended.out
+    for name in plan["reasons"].keys() - {"threads", "linear"}:  # which tell what was timed
+        assert plan["reasons"][name] in ended.out
 
 
 def test_version(diptych) -> None:

@@ -51,6 +51,17 @@ def test_completion_imports_nothing_heavy(environment) -> None:
 DATA = {"--size", "--crop", "--data-dir", "--skip-bad"}
 BUDGET = {"--minutes", "--images"}
 TRAINING = {"--data", *DATA, *BUDGET, "--seed", "--out", "--set", "--device", "--precision"}
+EXECUTION = {
+    "--device",
+    "--precision",
+    "--threads",
+    "--memory-format",
+    "--allocator",
+    "--linear",
+    "--compile",
+    "--devices",
+    "--nodes",
+}
 TOLD = {"--json", "--quiet"}
 PICTURE = {"--out", "--seed", "--scale", "--count"}
 
@@ -58,9 +69,9 @@ OPTIONS = {
     "compare": TRAINING | {"--equal", "--seeds", "--trials", "--jobs", "--metrics"} | TOLD,
     "report": {"--format", "--out"},
     "explore": {"--port", "--no-open", "--data", "--data-dir", "--crop", "--skip-bad"},
-    "train": TRAINING | TOLD,
-    "resume": BUDGET | {"--device"} | TOLD,
-    "sample": PICTURE,
+    "train": TRAINING | EXECUTION | TOLD,
+    "resume": BUDGET | EXECUTION | TOLD,
+    "sample": PICTURE | {"--precision"},
     "reconstruct": PICTURE | {"--data"} | DATA,
     "interpolate": PICTURE | {"--steps"},
     "evaluate": {
@@ -77,6 +88,8 @@ OPTIONS = {
         "--effort",
         "--seed",
         "--notes",
+        "--dtype",
+        "--devices",
         *DATA,
         *TOLD,
     },
@@ -116,6 +129,33 @@ def test_a_name_means_the_same_everywhere() -> None:
                 if option.startswith("--") and option not in ("--out", "--count", "--data"):
                     defaults.setdefault(option, set()).add(repr(parameter.default))
     assert {option for option, values in defaults.items() if len(values) > 1} == set()
+
+
+def test_no_help_imports_anything_heavy(environment) -> None:
+    script = f"""
+import contextlib, io, sys
+from diptych.cli.app import app
+for name in {list(OPTIONS)}:
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        app([name, "--help"], standalone_mode=False)
+    assert "Usage: " in told.getvalue(), name
+    loaded = [heavy for heavy in {HEAVY} if heavy in sys.modules]
+    assert not loaded, (name, loaded)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["train", "resume"])
+def test_how_work_is_run_is_a_part_of_its_own(name, diptych) -> None:
+    told = diptych(name, "--help").out
+    own = told[told.index("Execution") :]
+    for option in EXECUTION:
+        assert option in own
+        assert option not in told[: told.index("Execution")]
 
 
 @pytest.mark.parametrize("name", [*OPTIONS, ""])

@@ -36,6 +36,26 @@ def test_options(command, options, says, refused, disc_file, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        (("--threads", 0), "greater than or equal to 1"),
+        (("--devices", 0), "greater than or equal to 1"),
+        (("--nodes", -2), "greater than or equal to 1"),
+        (("--compile", "yes"), "'yes' is not one of"),
+        (("--memory-format", "nchw"), "'nchw' is not one of"),
+        (("--allocator", "mallopt"), "allocator 'mallopt' cannot be had: DIPTYCH_MALLOPT=0"),
+        (("--compile", "default"), "compile 'default' cannot be had: it needs a C++ compiler"),
+    ],
+)
+def test_options_of_execution(options, says, refused, disc_file, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("DIPTYCH_MALLOPT", "0")
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    here = ("--device", "cpu", "-q")
+    assert says in refused("train", "vae", "--data", disc_file, *here, *options)
+    assert untouched(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
         (("--equal", "time"), "32 images take each recipe a time of its own"),
         (("--equal", "luck"), "luck"),
         (("--metrics", "fid,blurr"), "no metric or panel called 'blurr'; did you mean blur?"),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "EXECUTION",
     "Crop",
     "DataDir",
     "DataName",
@@ -27,6 +28,10 @@ __all__ = [
     "check_budget",
     "parse_size",
 ]
+
+
+EXECUTION = "Execution"
+"""The part of --help about how the work is run on a machine."""
 
 
 class PrecisionName(StrEnum):
@@ -82,9 +87,14 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe: model.latent_dim=16."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Device = Annotated[
+    str, typer.Option("--device", rich_help_panel=EXECUTION, help="auto, cpu, cuda or mps.")
+]
 Precision = Annotated[
-    PrecisionName, typer.Option("--precision", help="bf16 keeps weights and losses in fp32.")
+    PrecisionName,
+    typer.Option(
+        "--precision", rich_help_panel=EXECUTION, help="bf16 keeps weights and losses in fp32."
+    ),
 ]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

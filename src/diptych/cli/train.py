@@ -6,6 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from diptych.cli.console import Reporter, print_json, reporting, stdout
+from diptych.cli.execution import (
+    Allocator,
+    AllocatorName,
+    Compile,
+    CompileName,
+    Devices,
+    Linear,
+    LinearName,
+    MemoryFormat,
+    MemoryFormatName,
+    Nodes,
+    Threads,
+    make_wishes,
+)
 from diptych.cli.options import (
     Crop,
     DataDir,
@@ -85,6 +99,13 @@ def train(
     settings: Settings = None,
     device: Device = "auto",
     precision: Precision = PrecisionName.auto,
+    threads: Threads = None,
+    memory_format: MemoryFormat = MemoryFormatName.auto,
+    allocator: Allocator = AllocatorName.auto,
+    linear: Linear = LinearName.auto,
+    compile: Compile = CompileName.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     json: JsonOutput = False,
     quiet: Quiet = False,
 ) -> None:
@@ -96,7 +117,19 @@ def train(
     """
     from diptych.recipes import load_recipe
 
-    check_budget(minutes, images)  # before the slow imports: slips show at once
+    # Before the slow imports: slips show at once.
+    check_budget(minutes, images)
+    wishes = make_wishes(
+        device=device,
+        precision=precision,
+        threads=threads,
+        memory_format=memory_format,
+        allocator=allocator,
+        linear=linear,
+        compile=compile,
+        devices=devices,
+        nodes=nodes,
+    )
     resolved = load_recipe(recipe, settings or ())
     with reporting(quiet or json) as reporter:
         found = find_data(
@@ -112,8 +145,7 @@ def train(
             images=images,
             seed=seed,
             out=out,
-            device=device,
-            precision=precision.value,
+            wishes=wishes,
             listener=reporter.row,
             announce=reporter.say,
         )
@@ -125,6 +157,14 @@ def resume(
     minutes: Minutes = None,
     images: Images = None,
     device: Device = "auto",
+    precision: Precision = PrecisionName.auto,
+    threads: Threads = None,
+    memory_format: MemoryFormat = MemoryFormatName.auto,
+    allocator: Allocator = AllocatorName.auto,
+    linear: Linear = LinearName.auto,
+    compile: Compile = CompileName.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     json: JsonOutput = False,
     quiet: Quiet = False,
 ) -> None:
@@ -133,16 +173,27 @@ def resume(
     Without a budget the old one is finished. With --minutes it trains so long from where it
     stands, whatever was left, and rates fall over that.
     """
-    from diptych.training.run import resume as resume_run
-
     check_budget(minutes, images)
+    wishes = make_wishes(
+        device=device,
+        precision=precision,
+        threads=threads,
+        memory_format=memory_format,
+        allocator=allocator,
+        linear=linear,
+        compile=compile,
+        devices=devices,
+        nodes=nodes,
+    )
     with reporting(quiet or json) as reporter:
+        from diptych.training.run import resume as resume_run
+
         reporter.start(run.name)
         finished = resume_run(
             run,
             minutes=minutes,
             images=images,
-            device=device,
+            wishes=wishes,
             listener=reporter.row,
             announce=reporter.say,
         )

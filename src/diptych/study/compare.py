@@ -16,8 +16,8 @@ from diptych.study.stopping import signals_as_interrupts
 from diptych.study.study import Study, open_study
 from diptych.study.telling import plan_lines
 from diptych.study.watching import Watcher
+from diptych.training.plan import Precision
 from diptych.training.rundir import numbered
-from diptych.training.speed import Precision
 
 __all__ = ["compare"]
 

@@ -15,8 +15,8 @@ from diptych.study.reasons import in_a_line
 from diptych.study.trained import train_member
 from diptych.study.watching import Watcher
 from diptych.training.budget import Budget
+from diptych.training.plan import Precision
 from diptych.training.rundir import write_text
-from diptych.training.speed import Precision
 
 __all__ = ["Conditions", "crashed", "interrupted", "run_member"]
 

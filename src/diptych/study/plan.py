@@ -18,7 +18,7 @@ from diptych.recipes import Recipe, load_recipe
 from diptych.study.search import describe_space
 from diptych.study.search.trials import require_optuna
 from diptych.training.budget import Budget
-from diptych.training.speed import Precision, SpeedPlan
+from diptych.training.plan import ExecutionPlan, Precision, Wishes
 
 __all__ = ["Equal", "Plan", "Task", "make_plan", "usable_cores", "what_trains"]
 
@@ -82,7 +82,7 @@ class Plan:
     overrides: tuple[str, ...]
     device: str
     precision: Precision
-    speed: SpeedPlan
+    speed: ExecutionPlan
     parameters: Mapping[str, Mapping[str, int]]
 
     @property
@@ -178,16 +178,13 @@ def make_plan(
         overrides=overrides,
         device=device,
         precision=precision,
-        speed=SpeedPlan.choose(device=device, precision=precision_for(data, precision)),
+        speed=ExecutionPlan.choose(
+            Wishes(device=device, precision=precision), points=data.kind == "points"
+        ),
         parameters={
             recipe.name: dict(build(recipe, data).count_parameters()) for recipe in resolved
         },
     )
-
-
-def precision_for(data: Data, precision: Precision) -> Precision:
-    """What `train` will compute in: points in single precision unless told otherwise."""
-    return "fp32" if precision == "auto" and data.kind == "points" else precision
 
 
 def choose_equal(budget: Budget, equal: str | None) -> Equal:

@@ -11,8 +11,8 @@ from diptych.data import Data
 from diptych.errors import DiptychError, TrainingDiverged
 from diptych.recipes import Recipe
 from diptych.study.watching import Watcher
+from diptych.training.plan import Precision
 from diptych.training.run import train
-from diptych.training.speed import Precision
 
 __all__ = ["probe_speeds"]
 

@@ -12,10 +12,10 @@ from diptych.study.plan import Task, what_trains
 from diptych.study.results import unlike
 from diptych.training.budget import Budget
 from diptych.training.checkpoint import load_checkpoint, newest_readable
+from diptych.training.plan import Precision
 from diptych.training.run import resume, train
 from diptych.training.rundir import RunDirectory
 from diptych.training.session import Listener
-from diptych.training.speed import Precision
 
 __all__ = ["State", "standing", "train_member"]
 

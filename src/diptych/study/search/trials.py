@@ -12,8 +12,8 @@ from diptych.evaluation.sets import Progress, silent
 from diptych.recipes import Recipe
 from diptych.study.search.space import space_of
 from diptych.training.budget import Budget
+from diptych.training.plan import Precision
 from diptych.training.session import Listener
-from diptych.training.speed import Precision
 
 __all__ = ["SearchResult", "require_optuna", "search_recipe"]
 

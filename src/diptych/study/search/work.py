@@ -21,10 +21,10 @@ from diptych.study.search.judge import SPLIT, Judge
 from diptych.study.search.space import describe_settings, own_settings, space_of
 from diptych.study.trained import train_member
 from diptych.training.budget import Budget
+from diptych.training.plan import Precision
 from diptych.training.run import load
 from diptych.training.rundir import RunDirectory, write_text
 from diptych.training.session import Listener
-from diptych.training.speed import Precision
 
 __all__ = ["Search"]
 
