@@ -282,7 +282,7 @@ def test_other_settings_are_another_study(
     monkeypatch.setattr("diptych.study.plan.check_fit", lambda *_: None)
     monkeypatch.setattr("diptych.study.plan.build", lambda *_: Uncounted())
     monkeypatch.setattr("diptych.study.stages.Stages._run", lambda *_: None)
-    monkeypatch.setattr("diptych.training.speed.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("diptych.training.choices.cpu_has_bf16", lambda: True)
     compare(recipes, disc_data, out=study, **ASKED)
     before = (study / "study.json").read_bytes()
     asked = {**ASKED, **change}

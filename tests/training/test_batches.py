@@ -1,7 +1,12 @@
+import os
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from diptych.errors import DataError
 from diptych.training import batches as room
 from diptych.training.batches import Batches, images_from_bytes
 
@@ -70,8 +75,7 @@ def test_mapped_data_give_the_batches_of_resident_data(monkeypatch: pytest.Monke
     assert resident._resident is not None
     assert mapped._resident is None
     for step in range(9):
-        # Within a batch the order is free: reads go through the file from front to back.
-        assert sorted(numbers(mapped[step])) == sorted(numbers(resident[step]))
+        assert numbers(mapped[step]) == numbers(resident[step])
 
 
 def test_read_only_memory_maps_are_read_without_a_warning(tmp_path, monkeypatch) -> None:
@@ -80,6 +84,50 @@ def test_read_only_memory_maps_are_read_without_a_warning(tmp_path, monkeypatch)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     batch = Batches(mapped, np.arange(8), batch_size=8, seed=0, device=CPU)[0]
     assert sorted(numbers(batch)) == list(range(8))
+
+
+def mapped_pages(path) -> int:
+    """Kilobytes of a mapped file that this process holds in memory."""
+    held, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ")[0]:
+            ours = line.endswith(str(path))
+        elif ours and line.startswith("Rss:"):
+            held += int(line.split()[1])
+    return held
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_mapped_file_does_not_become_memory_of_this_process(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(room, "RESIDENT_BYTES", 10)
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((4096, 32, 32, 1), np.uint8))
+    mapped = np.load(path, mmap_mode="r")
+    batches = Batches(mapped, np.arange(4096), batch_size=64, seed=0, device=CPU)
+    before = mapped_pages(path)
+    for step in range(64):
+        batches[step]
+    assert mapped_pages(path) == before
+    np.asarray(mapped).sum()  # the law itself: a read through the mapping does
+    assert mapped_pages(path) >= before + 4000
+
+
+def test_a_part_of_a_mapped_file_is_read_from_where_it_begins(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(room, "RESIDENT_BYTES", 10)
+    np.save(tmp_path / "x.npy", numbered_images(8))
+    part = np.load(tmp_path / "x.npy", mmap_mode="r")[3:]
+    batch = Batches(part, np.arange(5), batch_size=5, seed=0, device=CPU)[0]
+    assert sorted(numbers(batch)) == [3, 4, 5, 6, 7]
+
+
+def test_a_file_that_became_shorter_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(room, "RESIDENT_BYTES", 10)
+    path = tmp_path / "x.npy"
+    np.save(path, numbered_images(8))
+    batches = Batches(np.load(path, mmap_mode="r"), np.arange(8), batch_size=8, seed=0, device=CPU)
+    os.truncate(path, 200)
+    with pytest.raises(DataError, match=r"x\.npy has become shorter"):
+        batches[0]
 
 
 def test_bytes_become_channels_last_values_over_255() -> None:

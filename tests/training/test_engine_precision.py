@@ -8,7 +8,7 @@ from diptych.models import Turn
 from diptych.models.build import build
 from diptych.objectives import Terms
 from diptych.training.engine import Engine
-from diptych.training.speed import SpeedPlan
+from diptych.training.plan import ExecutionPlan
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -33,7 +33,7 @@ def test_the_batch_reaches_the_loss_unrounded(precision, monkeypatch, tiny_recip
         optimizer.param_groups[0]["initial_lr"] = 1e-3
         return optimizer
 
-    engine = Engine(game, make_optimizer, SpeedPlan("cpu", precision, 1))
+    engine = Engine(game, make_optimizer, ExecutionPlan("cpu", precision, 1))
     batch = (torch.arange(4 * 144) % 256 / 255.0).view(4, 1, 12, 12)
     terms = engine.take(turn, batch, progress=0.0, step=0, rate_scale=1.0)
     assert torch.equal(seen[0], batch)

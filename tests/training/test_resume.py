@@ -16,9 +16,9 @@ from diptych.errors import InterruptedRun, RunError
 from diptych.training import loop
 from diptych.training import session as room
 from diptych.training.checkpoint import latest_checkpoint, load_checkpoint
+from diptych.training.machine import cpu_has_bf16
 from diptych.training.rundir import RunDirectory
 from diptych.training.signals import StopRequest
-from diptych.training.speed import cpu_has_bf16
 
 STEPS, BATCH = 24, 16
 IMAGES = STEPS * BATCH

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Laplace, Normal
 
 from diptych.distributions.continuous_bernoulli import ContinuousBernoulli
+from diptych.workers import mean_over_workers
 
 __all__ = [
     "BernoulliLikelihood",
@@ -163,5 +164,5 @@ class GaussianLikelihood(Likelihood):
             # Below the floor no gradient would ever lift it again.
             self.log_sigma.clamp_(min=_LOG_SIGMA_FLOOR)
         if self.mode == "optimal":
-            error = (x - self.mean(output)).square().mean().clamp(min=1e-12)
+            error = mean_over_workers((x - self.mean(output)).square().mean()).clamp(min=1e-12)
             self.log_sigma.copy_(0.5 * error.log())

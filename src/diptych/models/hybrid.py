@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from diptych.distributions import Likelihood
 from diptych.models.game import Moment, Turn
-from diptych.models.judging import discriminator_terms, logits_of
+from diptych.models.judging import Judge, PenaltyForm, logits_of
 from diptych.models.vae import VAE
 from diptych.objectives import (
     Terms,
@@ -15,6 +15,7 @@ from diptych.objectives import (
     generator_loss_non_saturating,
     linear_warmup,
 )
+from diptych.workers import standard_noise
 
 __all__ = ["VAEGAN"]
 
@@ -47,8 +48,7 @@ class VAEGAN(VAE):
         adversarial_start: part of the budget before which the term is off; in [0, 1).
         adversarial_ramp: part of the budget over which it then rises; in [0, 1).
         judged: "both" for reconstructions and decoded prior codes, or "reconstructions".
-        r1_gamma: weight of the R1 penalty on real images; 0 turns it off.
-        r1_interval: compute the penalty every so many steps, multiplied by as many.
+        r1_gamma, r2_gamma, r1_interval, penalty: of the gradient penalties, see `Judge`.
 
     Source: Larsen et al., "Autoencoding beyond pixels using a learned similarity metric",
     ICML 2016, arXiv 1512.09300, for the game (there likelihood is measured in the discriminator's
@@ -76,7 +76,9 @@ class VAEGAN(VAE):
         adversarial_ramp: float = 0.1,
         judged: Literal["both", "reconstructions"] = "both",
         r1_gamma: float = 0.0,
+        r2_gamma: float = 0.0,
         r1_interval: int = 1,
+        penalty: PenaltyForm = "exact",
     ) -> None:
         super().__init__(
             encoder,
@@ -94,8 +96,9 @@ class VAEGAN(VAE):
         self.adversarial_start = adversarial_start
         self.adversarial_ramp = adversarial_ramp
         self.judged = judged
-        self.r1_gamma = r1_gamma
-        self.r1_interval = r1_interval
+        self.judge = Judge(
+            r1_gamma=r1_gamma, r2_gamma=r2_gamma, r1_interval=r1_interval, penalty=penalty
+        )
         self._kept_fakes: Tensor | None = None
 
     def _strength(self, progress: float) -> float:
@@ -118,8 +121,7 @@ class VAEGAN(VAE):
 
     def _decoded_noise(self, like: Tensor, count: int) -> Tensor:
         """The decoder's output for codes drawn from the prior, (count, *event)."""
-        z = torch.randn(count, self.latent_dim, device=like.device, dtype=like.dtype)
-        return self._decoder_output(z)
+        return self._decoder_output(standard_noise(count, self.latent_dim, like=like))
 
     def rehearse(self, batch: Tensor) -> None:
         """Encode and decode a batch; and codes of the prior, if those were decoded in training.
@@ -177,15 +179,9 @@ class VAEGAN(VAE):
         return Terms(bound.loss + weight * term, named)
 
     def loss_discriminator(self, images: Tensor, moment: Moment) -> Terms:
-        """-E[log D(x)] - E[log(1 - D(decoded))], plus R1 on the steps where it is due."""
-        return discriminator_terms(
-            self.discriminator,
-            self._scaled(images),
-            self._fakes_to_judge(images),
-            step=moment.step,
-            r1_gamma=self.r1_gamma,
-            r1_interval=self.r1_interval,
-        )
+        """-E[log D(x)] - E[log(1 - D(decoded))], plus penalties where they are due."""
+        real, fake = self._scaled(images), self._fakes_to_judge(images)
+        return self.judge.terms(self.discriminator, real, fake, step=moment.step)
 
     def _fakes_to_judge(self, images: Tensor) -> Tensor:
         """What the autoencoder's turn on the same batch decoded: never a path for gradients."""
@@ -193,7 +189,7 @@ class VAEGAN(VAE):
             kept, self._kept_fakes = self._kept_fakes, None
             return kept
         with torch.no_grad():
-            return self._fakes(self._decoder_output(self.encode(images).sample()))
+            return self._fakes(self._decoder_output(self._draw(self.encode(images))))
 
     def turns(self) -> tuple[Turn, ...]:
         """The autoencoder against the discriminator as it is, then the discriminator."""

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent, Normal
 
 from diptych.distributions import (
     Likelihood,
@@ -22,6 +22,7 @@ from diptych.objectives import (
     negative_elbo,
 )
 from diptych.objectives.precision import at_least_single
+from diptych.workers import standard_noise
 
 __all__ = ["VAE"]
 
@@ -94,7 +95,7 @@ class VAE(Game):
     def _bound(self, images: Tensor, moment: Moment) -> tuple[Terms, Tensor]:
         """The negative ELBO, and the decoder's output for its sample, (N, *event)."""
         posterior, prior = self.encode(images), self.prior()
-        z = posterior.rsample()
+        z = self._draw(posterior)
         output = self._decoder_output(z)
         if self.training:
             self.likelihood.fit(output, images)
@@ -107,6 +108,16 @@ class VAE(Game):
             free_nats=self.free_nats,
         )
         return terms, output
+
+    def _draw(self, posterior: Distribution) -> Tensor:
+        """z = mean + stddev * noise, (N, L): `rsample`, where several workers share a batch.
+
+        A posterior of another kind draws by itself, in its own way on each worker.
+        """
+        if isinstance(posterior, Independent) and isinstance(posterior.base_dist, Normal):
+            mean, stddev = posterior.mean, posterior.stddev
+            return mean + stddev * standard_noise(len(mean), self.latent_dim, like=mean)
+        return posterior.rsample()
 
     def turns(self) -> tuple[Turn, ...]:
         """One turn: both networks, and the likelihood's own parameters if it has any."""
@@ -142,4 +153,4 @@ class VAE(Game):
 
     def rehearse(self, batch: Tensor) -> None:
         """Encode and decode a batch of training images."""
-        self.decode(self.encode(batch).sample())
+        self.decode(self._draw(self.encode(batch)))

@@ -6,12 +6,16 @@ import torch
 from torch import Tensor
 
 from diptych.objectives.precision import at_least_single
+from diptych.workers import mean_over_workers
 
 __all__ = ["balanced_weight", "gradient_norm"]
 
 
 def gradient_norm(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """||d loss / d parameters||, the Euclidean norm over all of them together.
+
+    Of several workers, whose losses are means over their shares, it is the norm for the whole
+    batch.
 
     Taken in single precision or better. The loss's graph is kept, for the backward pass that
     follows, and no graph of the gradient is made; nothing is added to any parameter's `grad`.
@@ -26,7 +30,8 @@ def gradient_norm(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     gradients = torch.autograd.grad(
         loss, list(parameters), retain_graph=True, allow_unused=True, materialize_grads=True
     )
-    norms = [torch.linalg.vector_norm(at_least_single(gradient)) for gradient in gradients]
+    whole = [mean_over_workers(at_least_single(gradient)) for gradient in gradients]
+    norms = [torch.linalg.vector_norm(gradient) for gradient in whole]
     norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return norm
 

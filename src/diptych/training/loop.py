@@ -14,6 +14,7 @@ from diptych.training.batches import Batches
 from diptych.training.budget import Budget, TrainingClock
 from diptych.training.ema import MovingAverage
 from diptych.training.engine import Engine
+from diptych.workers import mean_over_workers, number_from_first
 
 __all__ = ["Counters", "LogRow", "TermMeans", "TrainingState", "train_until"]
 
@@ -39,12 +40,13 @@ class TermMeans:
             self._counts[key] = self._counts.get(key, 0) + 1
 
     def read(self) -> dict[str, float]:
-        """The means by "turn/term"."""
+        """The means by "turn/term", over all workers."""
         if not self._sums:
             return {}
-        values = torch.stack([total.float() for total in self._sums.values()]).tolist()
+        values = torch.stack([total.float() for total in self._sums.values()])
+        means = mean_over_workers(values).tolist()
         return {
-            key: value / self._counts[key] for key, value in zip(self._sums, values, strict=True)
+            key: value / self._counts[key] for key, value in zip(self._sums, means, strict=True)
         }
 
     def clear(self) -> None:
@@ -55,7 +57,7 @@ class TermMeans:
     def tensors(self) -> dict[str, Tensor]:
         """The interval as far as it has come, for a checkpoint."""
         return {
-            **{f"sum/{key}": total for key, total in self._sums.items()},
+            **{f"sum/{key}": mean_over_workers(total) for key, total in self._sums.items()},
             **{f"count/{key}": torch.tensor(count) for key, count in self._counts.items()},
         }
 
@@ -90,9 +92,15 @@ class TrainingState:
     clock: TrainingClock = field(default_factory=TrainingClock)
     counters: Counters = field(default_factory=Counters)
 
+    @property
+    def seconds(self) -> float:
+        """Training time so far by the first worker's clock, which holds for all of them."""
+        return number_from_first(self.clock.seconds)
+
     def progress(self, budget: Budget) -> float:
-        """Part of the budget that is spent, in [0, 1]."""
-        return budget.progress(seconds=self.clock.seconds, images=self.counters.images)
+        """Part of the budget that is spent, in [0, 1]; the same on all workers."""
+        seconds = 0.0 if budget.minutes is None else self.seconds
+        return budget.progress(seconds=seconds, images=self.counters.images)
 
 
 def train_until(
@@ -121,15 +129,16 @@ def train_until(
     game, engine, counters, clock = state.game, state.engine, state.counters, state.clock
     turns = game.turns()
     means = state.means
+    batch_size = state.batches.batch_size
     game.train()
     clock.start()
-    last_images, last_seconds = counters.images, clock.seconds
+    last_images, last_seconds = counters.images, state.seconds
 
     def row() -> LogRow:
         nonlocal last_images, last_seconds
         values = means.read()
         means.clear()
-        seconds = clock.seconds
+        seconds = state.seconds
         _check_finite(values, counters.step)
         rate = (counters.images - last_images) / max(seconds - last_seconds, 1e-9)
         last_images, last_seconds = counters.images, seconds
@@ -154,8 +163,8 @@ def train_until(
             )
             means.add(turn.name, terms)
         counters.step += 1
-        counters.images += len(batch)
-        state.average.update(batch=len(batch), images_seen=counters.images)
+        counters.images += batch_size
+        state.average.update(step=counters.step, batch=batch_size, images_seen=counters.images)
         if counters.step % LOG_EVERY == 0:
             finished = row()
             with clock.paused():

@@ -4,7 +4,7 @@ import datetime
 import platform
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ import torch
 
 import diptych
 from diptych.data import Data, load_data
-from diptych.errors import MissingData, RunError
+from diptych.errors import DiptychError, MissingData, RunError
 from diptych.models import Game
 from diptych.models.build import build, check_fit
 from diptych.recipes import Recipe, load_recipe, recipe_for_game, recipe_yaml
 from diptych.training.budget import Budget
 from diptych.training.checkpoint import load_checkpoint, load_weights, newest_readable
+from diptych.training.choices import choose_device
+from diptych.training.launch import choose_together, start_workers
+from diptych.training.machine import processor_name
+from diptych.training.plan import ExecutionPlan, Precision, Wishes
 from diptych.training.rundir import RunDirectory, new_directory, numbered, write_text
 from diptych.training.session import Listener, assemble, restore, train_to_end
-from diptych.training.speed import Precision, SpeedPlan, processor_name
+from diptych.workers import first_worker_first, is_first_worker, text_from_first, worker_count
 
 __all__ = ["Run", "data_of", "load", "resume", "train"]
 
@@ -56,6 +60,7 @@ def train(
     overrides: Iterable[str] = (),
     device: str = "auto",
     precision: Precision = "auto",
+    wishes: Wishes = Wishes(),  # noqa: B008 - frozen
     listener: Listener | None = None,
     announce: Announce | None = None,
 ) -> Run:
@@ -73,6 +78,8 @@ def train(
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto", "fp32" or "bf16" (autocast; weights and losses stay in fp32). Points
             are trained in fp32 unless told otherwise.
+        wishes: what else is fixed of how it is computed; with more than one worker the program
+            that calls this is run by each of them, and only the first writes and calls back.
         listener: called with each row of metrics; the clock stands still meanwhile.
         announce: called once with one line: where, how, and how large.
 
@@ -84,23 +91,27 @@ def train(
         InterruptedRun: on Ctrl-C or SIGTERM, after saving.
         TrainingDiverged: when a loss is no longer finite.
     """
-    loaded = data if isinstance(data, Data) else load_data(data)
     if isinstance(recipe, Game):
         resolved = load_recipe(recipe_for_game(type(recipe).__name__), overrides)
     else:
         resolved = load_recipe(recipe, overrides)
-    check_fit(resolved, loaded)
     budget = Budget(5.0 if minutes is None and images is None else minutes, images)
-    if precision == "auto" and loaded.kind == "points":
-        # bfloat16 has steps of 0.008 at 1, too coarse for coordinates.
-        precision = "fp32"
-    plan = SpeedPlan.choose(device=device, precision=precision)
-    if out is None:
-        path = numbered(Path("runs"), f"{resolved.name}-{Path(loaded.name).stem}")
-    else:
-        path = new_directory(out)
+    wishes = _joined(wishes, device, precision)
+    start_workers(wishes.devices, wishes.nodes, choose_device(wishes)[0])
+    loaded = data if isinstance(data, Data) else first_worker_first(lambda: load_data(data))
+    check_fit(resolved, loaded)
+    _check_shares(resolved, loaded)
+    plan = choose_together(wishes, points=loaded.kind == "points")
+    first = is_first_worker()
+    made: Path | None = None
+    if first and out is None:
+        made = numbered(Path("runs"), f"{resolved.name}-{Path(loaded.name).stem}")
+    elif first and out is not None:
+        made = new_directory(out)
+    path = Path(text_from_first(str(made)))
     run = RunDirectory(path)
-    write_text(run.recipe_file, recipe_yaml(resolved))
+    if first:
+        write_text(run.recipe_file, recipe_yaml(resolved))
     game = recipe if isinstance(recipe, Game) else build(resolved, loaded, seed=seed)
     info: dict[str, Any] = {
         "diptych": diptych.__version__,
@@ -124,7 +135,7 @@ def train(
             "python": platform.python_version(),
         },
     }
-    if announce is not None:
+    if first and announce is not None:
         announce(_plan_line(resolved, game, budget, plan, seed, path))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -142,6 +153,7 @@ def resume(
     game: Game | None = None,
     device: str = "auto",
     precision: Precision | None = None,
+    wishes: Wishes = Wishes(),  # noqa: B008 - frozen
     listener: Listener | None = None,
     announce: Announce | None = None,
 ) -> Run:
@@ -156,6 +168,7 @@ def resume(
         game: only for runs of a game of your own; its weights are replaced.
         device: "auto", "cpu", "cuda" or "mps".
         precision: None keeps what the run was trained with.
+        wishes: as in `train`. The number of workers need not be what it was.
         listener: called with each row of metrics.
         announce: called once with one line about what is trained and how.
 
@@ -177,17 +190,19 @@ def resume(
         raise RunError(
             f"{run.path} has spent its budget of {budget}; add more with --minutes or --images"
         )
-    loaded = _same_data(run, info, data)
-    machine = info["machine"]
-    plan = SpeedPlan.choose(
-        device=device, precision=precision or machine["precision"], threads=machine["threads"]
-    )
+    wishes = _joined(wishes, device, precision or "auto")
+    start_workers(wishes.devices, wishes.nodes, choose_device(wishes)[0])
+    loaded = first_worker_first(lambda: _same_data(run, info, data))
+    _check_shares(recipe, loaded)
+    plan = choose_together(wishes, begun=info["machine"])
+    first = is_first_worker()
     with torch.random.fork_rng():
         game = _game_of(recipe, loaded.shape, game, seed=info["seed"])
         state = assemble(game, recipe, loaded, plan, seed=info["seed"])
         restore(state, newest)
-        run.cut_metrics(saved["step"])
-        if announce is not None:
+        if first:
+            run.cut_metrics(saved["step"])
+        if first and announce is not None:
             announce(_plan_line(recipe, game, budget, plan, info["seed"], run.path))
         final = train_to_end(run, recipe, state, budget, info, listener)
     return Run(run.path, recipe, state.average.game.eval(), final)
@@ -227,8 +242,31 @@ def _game_of(recipe: Recipe, shape: tuple[int, ...], game: Game | None, *, seed:
     return build(recipe, shape, seed=seed)
 
 
+def _joined(wishes: Wishes, device: str, precision: Precision) -> Wishes:
+    """Wishes with the two that have arguments of their own."""
+    return replace(
+        wishes,
+        device=wishes.device if device == "auto" else device,
+        precision=wishes.precision if precision == "auto" else precision,
+    )
+
+
+def _check_shares(recipe: Recipe, data: Data) -> None:
+    """Refuse a batch that cannot be shared out equally: its mean would not be the shares' mean.
+
+    Raises:
+        DiptychError: naming the batch and the workers.
+    """
+    batch, workers = min(recipe.training.batch_size, len(data.splits["train"])), worker_count()
+    if batch % workers:
+        raise DiptychError(
+            f"a batch of {batch} images cannot be shared equally by {workers} workers; "
+            f"use --set training.batch_size={max(batch // workers, 1) * workers}"
+        )
+
+
 def _plan_line(
-    recipe: Recipe, game: Game, budget: Budget, plan: SpeedPlan, seed: int, path: Path
+    recipe: Recipe, game: Game, budget: Budget, plan: ExecutionPlan, seed: int, path: Path
 ) -> str:
     counts = ", ".join(f"{name} {n:,}" for name, n in game.count_parameters().items())
     return f"{recipe.title}: {budget}, seed {seed}, {plan}, parameters: {counts}, run {path}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import torch
@@ -24,11 +25,13 @@ from diptych.training.checkpoint import (
 )
 from diptych.training.ema import MovingAverage, refresh_batch_statistics
 from diptych.training.engine import Engine
+from diptych.training.launch import lost_worker
 from diptych.training.loop import Counters, LogRow, TrainingState, train_until
+from diptych.training.plan import ExecutionPlan
 from diptych.training.rundir import RunDirectory
 from diptych.training.signals import graceful_stop
 from diptych.training.snapshots import Snapshots
-from diptych.training.speed import SpeedPlan
+from diptych.workers import alone, is_first_worker, largest_number, wait_for_workers
 
 __all__ = ["Listener", "assemble", "restore", "train_to_end"]
 
@@ -44,7 +47,7 @@ Listener = Callable[[LogRow], None]
 
 
 def assemble(
-    game: Game, recipe: Recipe, data: Data, plan: SpeedPlan, *, seed: int
+    game: Game, recipe: Recipe, data: Data, plan: ExecutionPlan, *, seed: int
 ) -> TrainingState:
     """Game, average, optimizers and batches as a recipe wants them, before the first step."""
 
@@ -87,7 +90,7 @@ def train_to_end(
     """Drive the loop: write metrics, draw, save, and end in one of the states of run.json.
 
     Args:
-        run: where to write.
+        run: where to write; of several workers the first does.
         recipe: for the schedule.
         state: from `assemble`, changed in place.
         budget: of the whole run, what is spent included.
@@ -100,6 +103,7 @@ def train_to_end(
     Raises:
         InterruptedRun: after saving, on a signal before the budget was spent.
         TrainingDiverged: naming the term and the last good checkpoint.
+        RunError: if another worker is no longer there.
     """
 
     def record(status: str, **more: Any) -> dict[str, Any]:
@@ -114,30 +118,43 @@ def train_to_end(
             },
             **more,
         }
-        run.write_info(entry)
+        if first:
+            run.write_info(entry)
         return entry
 
-    def save() -> Path:
+    def save() -> None:
         _refresh(state)
-        return write_checkpoint(run.checkpoints, _checkpoint(state, budget))
+        checkpoint = _checkpoint(state, budget)
+        if first:
+            write_checkpoint(run.checkpoints, checkpoint)
+        wait_for_workers()
 
+    def should_stop() -> bool:
+        asked = int(stop.signal or 0) if stop else 0
+        if number := largest_number(asked):  # a signal may reach one worker only
+            stop.signal = Signals(number)
+        return number > 0
+
+    first = is_first_worker()
     record("running")
     snapshots = Snapshots(run.samples, resumed_at=state.progress(budget))
     next_save = state.clock.seconds + min(FIRST_SAVE_SECONDS, SAVE_EVERY_SECONDS)
     with graceful_stop() as stop:
         try:
             for row in train_until(
-                state, budget, decay_from=recipe.training.decay, should_stop=lambda: bool(stop)
+                state, budget, decay_from=recipe.training.decay, should_stop=should_stop
             ):
-                run.append_metrics(row)
+                if first:
+                    run.append_metrics(row)
                 if snapshots.due(row["progress"]):
                     _refresh(state, batches=8)
-                    snapshots.draw(state.average.game, images_seen=int(row["images"]))
-                if state.clock.seconds >= next_save:
+                    if first:
+                        snapshots.draw(state.average.game, images_seen=int(row["images"]))
+                if row["seconds"] >= next_save:
                     save()
-                    next_save = state.clock.seconds + SAVE_EVERY_SECONDS
+                    next_save = row["seconds"] + SAVE_EVERY_SECONDS
                     record("running")
-                if listener is not None:
+                if first and listener is not None:
                     listener(row)
             save()
         except TrainingDiverged as error:
@@ -146,7 +163,15 @@ def train_to_end(
                 f"{run.path}: training diverged: {error}; {_last_good(run)}; "
                 "try a smaller learning rate with --set"
             ) from None
-        if stop.signal is not None and state.progress(budget) < 1.0:
+        except RuntimeError as error:
+            if not lost_worker(error):
+                raise
+            record("interrupted", reason="a worker was lost")
+            raise RunError(
+                f"{run.path}: another worker ended before its time; {_last_good(run)}; "
+                f"go on with: diptych resume {run.path}"
+            ) from error
+        if state.progress(budget) < 1.0 and stop.signal is not None:
             record("interrupted", reason=stop.signal.name)
             raise InterruptedRun(
                 f"stopped by {stop.signal.name} and saved; go on with: diptych resume {run.path}"
@@ -164,6 +189,8 @@ def _last_good(run: RunDirectory) -> str:
 def _refresh(state: TrainingState, *, batches: int = REFRESH_BATCHES) -> None:
     """Fit the averaged players' batch statistics to their weights, apart from the training.
 
+    Every worker does it alike on whole batches, so that their averages stay the same.
+
     Raises:
         TrainingDiverged: if weights are no longer finite, although the last loss was.
     """
@@ -171,7 +198,10 @@ def _refresh(state: TrainingState, *, batches: int = REFRESH_BATCHES) -> None:
         if not bool(weights.isfinite().all()):
             raise TrainingDiverged(f"{name} is no longer finite")
     first = range(batches)
-    refresh_batch_statistics(state.average.game, (state.batches[index] for index in first), seed=0)
+    with alone():
+        refresh_batch_statistics(
+            state.average.game, (state.batches[index] for index in first), seed=0
+        )
 
 
 def _checkpoint(state: TrainingState, budget: Budget) -> Checkpoint:
