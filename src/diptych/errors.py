@@ -10,6 +10,7 @@ __all__ = [
     "DiptychError",
     "InterruptedRun",
     "MissingData",
+    "PenaltyLost",
     "RecipeError",
     "RunError",
     "TrainingDiverged",
@@ -40,6 +41,10 @@ class RunError(DiptychError, ValueError):
 
 class TrainingDiverged(DiptychError, ArithmeticError):
     """A loss is no longer finite; the message names the term and the last checkpoint."""
+
+
+class PenaltyLost(DiptychError, ArithmeticError):
+    """A gradient penalty was computed and has no gradient; the message names it and the cause."""
 
 
 class InterruptedRun(DiptychError):

@@ -83,6 +83,29 @@ def test_convolutions_on_tiny_images_are_refused(kind):
     build(recipe(kind, "mlp"), images(size=7))
 
 
+def test_residual_networks_on_sizes_that_do_not_halve_are_refused(points):
+    chosen = recipe("gan", "residual")
+    message = refusal(chosen, images(size=30))
+    assert "30 x 30" in message
+    assert "--size 32" in message
+    assert "use gan-mlp" in refusal(chosen, images(size=7))
+    assert "use gan-mlp" in refusal(chosen, points)
+    for size in (8, 28):
+        build(chosen, images(size=size))
+
+
+def test_the_upsampling_of_residual_networks_arrives():
+    network = {"kind": "residual", "width": 4, "upsampling": "bilinear"}
+    chosen = recipe("gan").to_dict() | {"model": {"kind": "gan", "network": network}}
+    gan = build(load_recipe(chosen), (1, 8, 8))
+    assert gan.generator[0].blocks[0].upsampling == "bilinear"
+
+
+def test_a_residual_network_is_no_encoder_of_posteriors():
+    with pytest.raises(RecipeError, match="'residual'; allowed: 'mlp', 'conv'"):
+        recipe("vae", "residual")
+
+
 @pytest.mark.parametrize("kind", ["vae", "vae-gan"])
 def test_bernoulli_on_grey_pixels_is_refused(kind, grey):
     message = refusal(recipe(kind, likelihood="bernoulli"), grey)
@@ -143,20 +166,21 @@ def test_the_likelihood_is_the_one_that_was_asked_for(kind, expected):
 def test_settings_arrive():
     vae = build(recipe(beta=3.0, kl_warmup=0.25, free_nats=0.5, latent_dim=7), (1, 8, 8))
     assert (vae.beta, vae.kl_warmup, vae.free_nats, vae.latent_dim) == (3.0, 0.25, 0.5, 7)
-    gan = build(recipe("gan", r1_gamma=2.0, r1_interval=16), (1, 8, 8))
-    assert (gan.r1_gamma, gan.r1_interval) == (2.0, 16)
+    penalties = {"r1_gamma": 2.0, "r2_gamma": 3.0, "r1_interval": 16}
+    penalties["penalty"] = "finite-difference"
+    gan = build(recipe("gan", **penalties), (1, 8, 8))
+    assert {name: getattr(gan.judge, name) for name in penalties} == penalties
     own = {
         "adversarial_weight": 0.3,
         "adversarial_cap": 4.0,
         "adversarial_start": 0.2,
         "adversarial_ramp": 0.4,
         "judged": "reconstructions",
-        "r1_gamma": 2.0,
-        "r1_interval": 16,
         "beta": 3.0,
     }
-    hybrid = build(recipe("vae-gan", **own), (1, 8, 8))
+    hybrid = build(recipe("vae-gan", **own, **penalties), (1, 8, 8))
     assert {name: getattr(hybrid, name) for name in own} == own
+    assert {name: getattr(hybrid.judge, name) for name in penalties} == penalties
 
 
 def test_images_of_a_gan_stay_in_range_and_points_do_not():

@@ -13,10 +13,10 @@ from diptych import load_data
 from diptych.data import Data
 from diptych.models import Game, Turn
 from diptych.models.build import build
-from diptych.recipes import builtin_names, load_recipe
+from diptych.recipes import Recipe, builtin_names, load_recipe
 from diptych.training.batches import images_from_bytes
 from diptych.training.engine import Engine
-from diptych.training.speed import SpeedPlan
+from diptych.training.plan import ExecutionPlan
 
 N = 12
 
@@ -62,9 +62,16 @@ def data(case) -> Data:
     return data_of(case[1])
 
 
+def quick(name: str) -> Recipe:
+    """The recipe, its residual networks narrower, so that a search for codes takes no minute."""
+    recipe = load_recipe(name)
+    residual = recipe.model.network.kind == "residual"
+    return load_recipe(recipe, ["model.network.width=8"] if residual else [])
+
+
 @pytest.fixture
 def game(name, data) -> Game:
-    return build(name, data, seed=0)
+    return build(quick(name), data, seed=0)
 
 
 @pytest.fixture
@@ -82,7 +89,7 @@ def engine_for(game: Game) -> Engine:
             group["initial_lr"] = group["lr"]
         return made
 
-    return Engine(game, optimizer, SpeedPlan(device="cpu", precision="fp32", threads=1))
+    return Engine(game, optimizer, ExecutionPlan(device="cpu", precision="fp32", threads=1))
 
 
 def take(engine: Engine, turn: Turn, batch: Tensor, step: int = 0) -> None:
@@ -151,7 +158,7 @@ def test_safetensors_hold_the_whole_game(name, data, game, batch, tmp_path):
     train_a_little(game, batch)
     file = tmp_path / "game.safetensors"
     save_file({key: value.contiguous() for key, value in game.state_dict().items()}, file)
-    other = build(name, data, seed=1).eval()
+    other = build(quick(name), data, seed=1).eval()
     assert not torch.equal(other.sample(4, seed=0), game.sample(4, seed=0))
     other.load_state_dict(load_file(file))
     # The layout in memory may differ, and with it the order of sums.
@@ -159,7 +166,7 @@ def test_safetensors_hold_the_whole_game(name, data, game, batch, tmp_path):
 
 
 def test_the_seed_decides_the_weights_and_the_samples(name, data, game):
-    same, different = build(name, data, seed=0), build(name, data, seed=1)
+    same, different = build(quick(name), data, seed=0), build(quick(name), data, seed=1)
     for key, value in game.state_dict().items():
         assert torch.equal(value, same.state_dict()[key]), key
     assert any(

@@ -19,7 +19,15 @@ from diptych.models.game import Game, random_stream
 from diptych.models.gan import GAN
 from diptych.models.hybrid import VAEGAN
 from diptych.models.vae import VAE
-from diptych.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from diptych.networks import (
+    ConvDecoder,
+    ConvEncoder,
+    MLPDecoder,
+    MLPEncoder,
+    ResidualDecoder,
+    ResidualEncoder,
+)
+from diptych.networks.residual import halvings
 from diptych.recipes import Recipe, load_recipe
 from diptych.recipes.schema import (
     AutoencoderSpec,
@@ -27,10 +35,11 @@ from diptych.recipes.schema import (
     ContinuousBernoulliSpec,
     ConvSpec,
     CustomSpec,
+    GANNetworkSpec,
     GANSpec,
     LaplaceSpec,
     LikelihoodSpec,
-    NetworkSpec,
+    ResidualSpec,
     VAEGANSpec,
 )
 
@@ -99,7 +108,7 @@ def _check_shape(recipe: Recipe, shape: tuple[int, ...], name: str) -> None:
     model = recipe.model
     if len(shape) not in (1, 3):
         raise RecipeError(f"the shape of {name} is {shape}; images are (C, H, W), points (D,)")
-    if not isinstance(model, CustomSpec) and isinstance(model.network, ConvSpec):
+    if not isinstance(model, CustomSpec) and isinstance(model.network, ConvSpec | ResidualSpec):
         if len(shape) == 1:
             raise RecipeError(
                 f"recipe {recipe.name!r} is convolutional and {name} holds points of "
@@ -109,6 +118,12 @@ def _check_shape(recipe: Recipe, shape: tuple[int, ...], name: str) -> None:
             raise RecipeError(
                 f"recipe {recipe.name!r} needs images of at least 8 x 8 pixels and {name} "
                 f"has {shape[1]} x {shape[2]}; use {model.kind}-mlp"
+            )
+        if isinstance(model.network, ResidualSpec) and halvings(*shape[1:]) is None:
+            raise RecipeError(
+                f"recipe {recipe.name!r} is residual and halves both sides of an image until the "
+                f"shorter one has 4 to 7 pixels; {name} has {shape[1]} x {shape[2]}, which does "
+                f"not go (28, 32, 48 and 64 do); use --size 32, or the recipe {model.kind}"
             )
     of_pixels = ("bernoulli", "continuous-bernoulli")
     if (
@@ -124,7 +139,7 @@ def _check_shape(recipe: Recipe, shape: tuple[int, ...], name: str) -> None:
 
 
 def _encoder(
-    network: NetworkSpec, event_shape: tuple[int, ...], out_features: int, *, batch_norm: bool
+    network: GANNetworkSpec, event_shape: tuple[int, ...], out_features: int, *, batch_norm: bool
 ) -> nn.Module:
     if isinstance(network, ConvSpec):
         channels, height, width = event_shape
@@ -135,14 +150,25 @@ def _encoder(
             stages=network.stages,
             batch_norm=batch_norm,
         )
+    if isinstance(network, ResidualSpec):
+        channels, height, width = event_shape
+        return ResidualEncoder((channels, height, width), out_features, width=network.width)
     return MLPEncoder(event_shape, out_features, width=network.width, depth=network.depth)
 
 
-def _decoder(network: NetworkSpec, latent_dim: int, event_shape: tuple[int, ...]) -> nn.Module:
+def _decoder(network: GANNetworkSpec, latent_dim: int, event_shape: tuple[int, ...]) -> nn.Module:
     if isinstance(network, ConvSpec):
         channels, height, width = event_shape
         return ConvDecoder(
             latent_dim, (channels, height, width), width=network.width, stages=network.stages
+        )
+    if isinstance(network, ResidualSpec):
+        channels, height, width = event_shape
+        return ResidualDecoder(
+            latent_dim,
+            (channels, height, width),
+            width=network.width,
+            upsampling=network.upsampling,
         )
     return MLPDecoder(latent_dim, event_shape, width=network.width, depth=network.depth)
 
@@ -183,7 +209,9 @@ def _build_hybrid(spec: VAEGANSpec, event_shape: tuple[int, ...]) -> VAEGAN:
         adversarial_ramp=spec.adversarial_ramp,
         judged=spec.judged,
         r1_gamma=spec.r1_gamma,
+        r2_gamma=spec.r2_gamma,
         r1_interval=spec.r1_interval,
+        penalty=spec.penalty,
     )
 
 
@@ -198,6 +226,8 @@ def _build_gan(spec: GANSpec, event_shape: tuple[int, ...]) -> GAN:
         latent_dim=spec.latent_dim,
         loss=spec.loss,
         r1_gamma=spec.r1_gamma,
+        r2_gamma=spec.r2_gamma,
         r1_interval=spec.r1_interval,
+        penalty=spec.penalty,
         reuse_fakes=spec.reuse_fakes,
     )

@@ -7,21 +7,27 @@ from torch import Tensor, nn
 
 from diptych.models.game import Game, Moment, Turn, random_stream
 from diptych.models.inversion import search_codes
-from diptych.models.judging import discriminator_terms, logits_of
+from diptych.models.judging import Judge, PenaltyForm, logits_of
 from diptych.models.paths import spherical_path
 from diptych.objectives import (
     Terms,
+    discriminator_loss,
+    discriminator_loss_hinge,
+    generator_loss_hinge,
     generator_loss_minimax,
     generator_loss_non_saturating,
 )
 from diptych.objectives.precision import at_least_single
+from diptych.workers import standard_noise
 
 __all__ = ["GAN"]
 
-_GENERATOR_LOSSES = {
-    "minimax": generator_loss_minimax,
-    "non-saturating": generator_loss_non_saturating,
+_LOSSES = {
+    "minimax": (discriminator_loss, generator_loss_minimax),
+    "non-saturating": (discriminator_loss, generator_loss_non_saturating),
+    "hinge": (discriminator_loss_hinge, generator_loss_hinge),
 }
+"""The discriminator's and the generator's side."""
 
 
 class GAN(Game):
@@ -35,17 +41,12 @@ class GAN(Game):
         discriminator: the same images to logits (N, 1).
         event_shape: (C, H, W) or (D,).
         latent_dim: L.
-        loss: "non-saturating", or "minimax", the original saturating game.
-        r1_gamma: weight of the R1 penalty on real images; 0 turns it off.
-        r1_interval: compute the penalty every so many steps, multiplied by as many (lazy
-            regularisation: the same mean gradient for less work). It is added to an ordinary
-            step, so Adam takes no extra steps and its rates and betas need no correction.
+        loss: "non-saturating"; "minimax", the original saturating game; or "hinge".
+        r1_gamma, r2_gamma, r1_interval, penalty: of the gradient penalties, see `Judge`.
         reuse_fakes: let the discriminator judge the images of the generator's turn, which saves
             one pass through the generator per step.
 
     Source: Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, arXiv 1406.2661.
-    Lazy R1: Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020,
-    arXiv 1912.04958, appendix B.
     """
 
     family: ClassVar[Literal["vae", "gan", "hybrid"]] = "gan"
@@ -58,17 +59,18 @@ class GAN(Game):
         *,
         event_shape: tuple[int, ...],
         latent_dim: int,
-        loss: Literal["minimax", "non-saturating"] = "non-saturating",
+        loss: Literal["minimax", "non-saturating", "hinge"] = "non-saturating",
         r1_gamma: float = 0.0,
+        r2_gamma: float = 0.0,
         r1_interval: int = 1,
+        penalty: PenaltyForm = "exact",
         reuse_fakes: bool = False,
     ) -> None:
         super().__init__(event_shape, latent_dim)
         self.generator = generator
         self.discriminator = discriminator
-        self.generator_objective = _GENERATOR_LOSSES[loss]
-        self.r1_gamma = r1_gamma
-        self.r1_interval = r1_interval
+        discriminator_objective, self.generator_objective = _LOSSES[loss]
+        self.judge = Judge(discriminator_objective, r1_gamma, r2_gamma, r1_interval, penalty)
         self.reuse_fakes = reuse_fakes
         self._kept_fakes: Tensor | None = None
 
@@ -81,18 +83,13 @@ class GAN(Game):
         return logits_of(self.discriminator, images)
 
     def _noise(self, batch: Tensor) -> Tensor:
-        return torch.randn(batch.shape[0], self.latent_dim, device=batch.device, dtype=batch.dtype)
+        return standard_noise(batch.shape[0], self.latent_dim, like=batch)
 
     def loss_discriminator(self, images: Tensor, moment: Moment) -> Terms:
-        """-E[log D(x)] - E[log(1 - D(G(z)))], plus R1 on the steps where it is due."""
-        return discriminator_terms(
-            self.discriminator,
-            images * 2.0 - 1.0 if self.is_image else images,
-            self._fakes_to_judge(images),
-            step=moment.step,
-            r1_gamma=self.r1_gamma,
-            r1_interval=self.r1_interval,
-        )
+        """-E[log D(x)] - E[log(1 - D(G(z)))] or its hinge, plus penalties where they are due."""
+        real = images * 2.0 - 1.0 if self.is_image else images
+        fake = self._fakes_to_judge(images)
+        return self.judge.terms(self.discriminator, real, fake, step=moment.step)
 
     def loss_generator(self, images: Tensor, moment: Moment) -> Terms:
         """The generator's side on fresh noise, as many images as the batch has."""

@@ -2,5 +2,14 @@
 
 from diptych.networks.conv import ConvDecoder, ConvEncoder, resolutions
 from diptych.networks.mlp import MLPDecoder, MLPEncoder
+from diptych.networks.residual import ResidualDecoder, ResidualEncoder
 
-__all__ = ["ConvDecoder", "ConvEncoder", "MLPDecoder", "MLPEncoder", "resolutions"]
+__all__ = [
+    "ConvDecoder",
+    "ConvEncoder",
+    "MLPDecoder",
+    "MLPEncoder",
+    "ResidualDecoder",
+    "ResidualEncoder",
+    "resolutions",
+]

@@ -4,14 +4,21 @@ The discriminator's probability that an image is real is D = sigmoid(logit). Wit
 log D = -softplus(-logit) and log(1 - D) = -softplus(logit) no probability is ever formed, so no
 logarithm of a rounded 0 and no epsilon that would stop the gradient.
 
-Source: Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, arXiv 1406.2661.
+The hinge losses do not speak of probabilities: there a logit beyond the margin of 1 on its own
+side costs the discriminator nothing.
+
+Source: Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, arXiv 1406.2661. Hinge:
+Lim & Ye, "Geometric GAN", arXiv 1705.02894; Miyato et al., ICLR 2018, arXiv 1802.05957,
+equations 16 and 17.
 """
 
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
 
 __all__ = [
     "discriminator_loss",
+    "discriminator_loss_hinge",
+    "generator_loss_hinge",
     "generator_loss_minimax",
     "generator_loss_non_saturating",
 ]
@@ -45,3 +52,21 @@ def generator_loss_non_saturating(fake_logits: Tensor) -> Tensor:
     The form the authors recommend in practice (section 3 of the paper).
     """
     return softplus(-fake_logits).mean()
+
+
+def discriminator_loss_hinge(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]; the discriminator lowers it.
+
+    Args:
+        real_logits: of real images, any shape.
+        fake_logits: of generated images, detached from the generator.
+
+    Returns:
+        A scalar; 2 when the discriminator says 0 to everything, 0 when it separates by a margin.
+    """
+    return relu(1.0 - real_logits).mean() + relu(1.0 + fake_logits).mean()
+
+
+def generator_loss_hinge(fake_logits: Tensor) -> Tensor:
+    """-E[D(G(z))]: the generator's side of the hinge game, without a margin of its own."""
+    return -fake_logits.mean()

@@ -20,6 +20,7 @@ __all__ = [
     "CustomSpec",
     "Dimension",
     "EmaSpec",
+    "GANNetworkSpec",
     "GANSpec",
     "GaussianSpec",
     "LaplaceSpec",
@@ -28,6 +29,7 @@ __all__ = [
     "ModelSpec",
     "NetworkSpec",
     "Recipe",
+    "ResidualSpec",
     "TrainingSpec",
     "VAEGANSpec",
     "VAESpec",
@@ -65,7 +67,18 @@ class ConvSpec(Spec):
     """Halvings of the resolution; None: as many as leave at least 4 pixels on the short side."""
 
 
+class ResidualSpec(Spec):
+    """The residual pair of the SNGAN; its discriminator is spectrally normalised."""
+
+    kind: Literal["residual"] = "residual"
+    width: Count = 64
+    """Channels of all blocks; the paper has 256 in the generator and 128 in the discriminator."""
+    upsampling: Literal["nearest", "bilinear"] = "nearest"
+    """How the generator's blocks double the resolution."""
+
+
 NetworkSpec = Annotated[MLPSpec | ConvSpec, Field(discriminator="kind")]
+GANNetworkSpec = Annotated[MLPSpec | ConvSpec | ResidualSpec, Field(discriminator="kind")]
 
 
 class GaussianSpec(Spec):
@@ -144,8 +157,12 @@ class VAEGANSpec(AutoencoderSpec):
     """What the discriminator sees: reconstructions and decoded prior codes, or only the former."""
     r1_gamma: NonNegative = 0.0
     """Weight of the R1 penalty, for images in [-1, 1]."""
+    r2_gamma: NonNegative = 0.0
+    """Weight of R2, the same penalty on the images that were generated."""
     r1_interval: Count = 1
-    """Compute the penalty every so many steps, with as many times the weight."""
+    """Compute the penalties every so many steps, with as many times the weight."""
+    penalty: Literal["exact", "finite-difference"] = "exact"
+    """By double backward, or by first derivatives only: where there is no second derivative."""
 
     @model_validator(mode="after")
     def _ramp_ends(self) -> "VAEGANSpec":
@@ -163,14 +180,18 @@ class GANSpec(Spec):
     kind: Literal["gan"] = "gan"
     latent_dim: Count = 64
     """Latents L."""
-    network: NetworkSpec = ConvSpec()
+    network: GANNetworkSpec = ConvSpec()
     """The discriminator, and the generator as its mirror."""
-    loss: Literal["non-saturating", "minimax"] = "non-saturating"
-    """The generator's side; minimax is the original saturating game."""
+    loss: Literal["non-saturating", "minimax", "hinge"] = "non-saturating"
+    """The generator's side, minimax being the original saturating game; or hinge for both."""
     r1_gamma: NonNegative = 0.0
     """Weight of the R1 penalty, for images in [-1, 1]."""
+    r2_gamma: NonNegative = 0.0
+    """Weight of R2, the same penalty on the images that were generated."""
     r1_interval: Count = 1
-    """Compute the penalty every so many steps, with as many times the weight."""
+    """Compute the penalties every so many steps, with as many times the weight."""
+    penalty: Literal["exact", "finite-difference"] = "exact"
+    """By double backward, or by first derivatives only: where there is no second derivative."""
     reuse_fakes: bool = False
     """The discriminator judges the images of the generator's turn: one pass less per step."""
 
