@@ -201,7 +201,7 @@ def test_reused_fakes_are_the_generators_own_and_are_judged_once():
 
 def test_codes_of_its_own_images_are_found():
     gan = smooth_gan().eval()
-    images = gan.sample(4, seed=0)
+    images = gan.sample(4, seed=2)
     torch.testing.assert_close(gan.reconstruct(images, seed=1), images, atol=0.02, rtol=0)
 
 

@@ -1,14 +1,19 @@
 """`diptych sample`, `reconstruct` and `interpolate`: pictures from a run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from diptych.cli.console import reporting, stdout
-from diptych.cli.options import Crop, DataDir, RunPath, Seed, Size, SkipBad
+from diptych.cli.options import Crop, DataDir, PrecisionName, RunPath, Seed, Size, SkipBad
 from diptych.cli.train import find_data
-from diptych.errors import DataError
+from diptych.errors import DataError, InterruptedRun
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["interpolate", "reconstruct", "sample"]
 
@@ -16,6 +21,9 @@ PictureOut = Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.
 Scale = Annotated[
     int | None, typer.Option(min=1, help="Enlarge pixels by this; chosen if not given.")
 ]
+
+
+MOST_IN_A_PICTURE = 10_000
 
 
 def _checked(out: Path, *endings: str) -> Path:
@@ -31,26 +39,79 @@ def sample(
     run: RunPath,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 64,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="A .png for a grid, a .npz for the arrays.")
+        Path,
+        typer.Option(
+            "--out", "-o", help="A .png for a grid; a .npy or (smaller, slower) .npz for arrays."
+        ),
     ] = Path("samples.png"),
+    precision: Annotated[
+        PrecisionName,
+        typer.Option(
+            "--precision",
+            help="auto is fp32. bf16 is faster and moves pixels by some thousandths: "
+            "not for samples that will be measured.",
+        ),
+    ] = PrecisionName.auto,
     seed: Seed = 0,
     scale: Scale = None,
 ) -> None:
-    """Draw new pictures from a run, as a grid or as bytes `images` (N, H, W, C)."""
-    _checked(out, ".png", ".npz")
-    from diptych.data import write_png
-    from diptych.models.drawing import picture_of, write_samples
-    from diptych.training.run import load
-    from diptych.training.speed import SpeedPlan
+    """Draw new pictures from a run: a grid, or bytes (N, H, W, C) of as many as the disk holds.
 
-    SpeedPlan.choose()
-    samples = load(run).model.sample(count, seed=seed)
-    if out.suffix.lower() == ".npz":
-        write_samples(samples, out)
-    else:
-        columns = max(1, round(count**0.5))
-        write_png(picture_of(samples, columns=columns, scale=scale), out)
+    The first of many are those of few with the same seed.
+    """
+    _checked(out, ".png", ".npz", ".npy")
+    from diptych.data import write_png
+    from diptych.models.drawing import picture_of, write_blocks
+    from diptych.models.sampling import Sampler
+    from diptych.training.plan import ExecutionPlan
+    from diptych.training.run import load
+
+    ExecutionPlan.choose()
+    model = load(run).model
+    as_picture = out.suffix.lower() == ".png"
+    if as_picture and model.is_image and count > MOST_IN_A_PICTURE:
+        raise DataError(
+            f"{count:,} images do not go into one picture, {MOST_IN_A_PICTURE:,} do; write them "
+            f"to {out.with_suffix('.npy')}"
+        )
+    sampler = Sampler(model, precision="bf16" if precision is PrecisionName.bf16 else "fp32")
+    with _telling(sampler.draw(count, seed=seed), count, out) as blocks:
+        if as_picture:
+            columns = max(1, round(count**0.5))
+            picture = picture_of(_joined(blocks), columns=columns, scale=scale)
+            write_png(picture, out)
+        else:
+            write_blocks(blocks, count, model.event_shape, out)
     stdout.print(f"{count:,} samples: {out}")
+
+
+@contextmanager
+def _telling(blocks: "Iterator[Tensor]", count: int, out: Path) -> Iterator["Iterator[Tensor]"]:
+    """The same blocks, with progress on a terminal; a signal ends them between two.
+
+    Raises:
+        InterruptedRun: after a signal; whatever was being written is taken away on the way out.
+    """
+    from diptych.training.signals import graceful_stop
+
+    with reporting() as reporter, graceful_stop() as stop:
+
+        def told() -> "Iterator[Tensor]":
+            done = 0
+            for block in blocks:
+                done += len(block)
+                reporter.measuring("samples", done, count)
+                if stop.signal is not None:
+                    raise InterruptedRun(f"stopped by {stop.signal.name}; {out} was not written")
+                yield block
+
+        yield told()
+
+
+def _joined(blocks: "Iterator[Tensor]") -> "Tensor":
+    import torch
+
+    return torch.cat(list(blocks))
 
 
 def reconstruct(
@@ -75,10 +136,10 @@ def reconstruct(
     _checked(out, ".png")
     from diptych.data import MIXTURES, write_png
     from diptych.study.pictures import pairs, real_items
+    from diptych.training.plan import ExecutionPlan
     from diptych.training.run import data_of, load
-    from diptych.training.speed import SpeedPlan
 
-    SpeedPlan.choose()
+    ExecutionPlan.choose()
     loaded = load(run)
     if not loaded.model.is_image:
         raise DataError(f"{run} makes points, and pairs of pictures can only be drawn of images")

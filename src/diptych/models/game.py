@@ -12,9 +12,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from diptych.models.sampling import Sampler
 from diptych.objectives import Terms
 
 __all__ = ["Game", "Moment", "Turn", "random_stream"]
+
+CODES_AT_ONCE = 512
+"""Codes are drawn in blocks of so many, whole ones always: what the first ones are then does not
+depend on how many follow."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +124,46 @@ class Game(nn.Module, ABC):
         """
 
     def sample_codes(self, n: int, *, seed: int | None = None) -> Tensor:
-        """n codes from the prior, (n, L), in the precision and on the device of the parameters."""
+        """n codes from the prior, (n, L), in the precision and on the device of the parameters.
+
+        With the same seed the first of many are those of few.
+        """
+        blocks = -(-n // CODES_AT_ONCE)
         with random_stream(seed):
-            return torch.randn(n, self.latent_dim).to(next(self.parameters()))
+            drawn = [torch.randn(CODES_AT_ONCE, self.latent_dim) for _ in range(blocks)]
+        codes = torch.cat(drawn)[:n] if drawn else torch.empty(0, self.latent_dim)
+        return codes.to(next(self.parameters()))
+
+    def code_blocks(self, n: int, *, seed: int | None = None) -> Iterator[Tensor]:
+        """The codes of `sample_codes` in blocks, (at most 512, L): one stream, drawn in order.
+
+        Between two blocks the ambient generators are as the caller left them.
+        """
+        cpu, gpu = None, None
+        on_gpu = torch.cuda.is_available()  # a game of one's own may draw there
+        for start in range(0, n, CODES_AT_ONCE):
+            with random_stream(seed):
+                if cpu is not None:
+                    torch.set_rng_state(cpu)
+                if gpu is not None:
+                    torch.cuda.set_rng_state(gpu)
+                codes = self.sample_codes(CODES_AT_ONCE)
+                if seed is not None:
+                    cpu = torch.get_rng_state()
+                    gpu = torch.cuda.get_rng_state() if on_gpu else None
+            yield codes[: n - start]
 
     @torch.inference_mode()
-    def sample(self, n: int, *, seed: int | None = None, batch_size: int = 500) -> Tensor:
-        """n new images from the prior, decoded without pixel noise, (n, C, H, W) in [0, 1]."""
-        codes = self.sample_codes(n, seed=seed)
-        return torch.cat([self.decode_mean(z) for z in torch.split(codes, batch_size)])
+    def sample(self, n: int, *, seed: int | None = None, batch_size: int | None = None) -> Tensor:
+        """n new images from the prior, decoded without pixel noise, (n, C, H, W) in [0, 1].
+
+        Args:
+            n: how many; all are returned at once. `diptych sample` writes any number to a file.
+            seed: the same seed gives the same images, and the first of many are those of few.
+            batch_size: decoded at a time; None takes as many as stay in the processor's cache.
+        """
+        blocks = list(Sampler(self).draw(n, seed=seed, batch_size=batch_size))
+        return torch.cat(blocks) if blocks else self.decode_mean(self.sample_codes(0))
 
     def reconstruct(self, images: Tensor, *, seed: int | None = None) -> Tensor:
         """The model's own version of the images: their codes, decoded."""
