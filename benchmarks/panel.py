@@ -19,7 +19,7 @@ import torch
 from diptych.evaluation.extractors.features import PointFeatures
 from diptych.evaluation.fidelity.panel import fidelity_panel
 from diptych.evaluation.sets import Sets
-from diptych.training.speed import tune_allocator
+from diptych.training.allocator import tune_allocator
 
 
 def synthetic(n: int, d: int, seed: int, drift: float = 0.0) -> torch.Tensor:
