@@ -46,9 +46,9 @@ def explore(
         raise DiptychError("explore needs a small web server: pip install 'diptych[explore]'")
     from diptych.explorer.runs import named_runs, open_exhibits
     from diptych.explorer.serving import serve
-    from diptych.training.speed import SpeedPlan
+    from diptych.training.plan import ExecutionPlan
 
-    SpeedPlan.choose()
+    ExecutionPlan.choose()
     with reporting() as reporter:
 
         def find(size: tuple[int, int] | None) -> "Data":

@@ -133,6 +133,7 @@ def lay_ground(
     features: Sequence[str] = (),
     weights: str | Path | None = None,
     resize: str = "tf1",
+    dtype: str = "fp32",
     minutes: float | None = None,
     progress: Progress = silent,
 ) -> Ground:
@@ -143,7 +144,7 @@ def lay_ground(
     """
     check_count(n)
     check_enough(data)
-    extractors = _extractors(data, features, weights, resize, progress)
+    extractors = _extractors(data, features, weights, resize, dtype, progress)
     return Ground(data, _count(data, n, extractors, minutes), seed, tuple(extractors))
 
 
@@ -152,6 +153,7 @@ def _extractors(
     names: Sequence[str],
     weights: str | Path | None,
     resize: str,
+    dtype: str,
     progress: Progress,
 ) -> list[Features]:
     if data.kind == "points":
@@ -169,6 +171,7 @@ def _extractors(
         num_classes=data.num_classes,
         fingerprint=data.fingerprint,
         resize=resize,
+        dtype=dtype,
         cache_dir=cache_root(),
         progress=progress,
     )

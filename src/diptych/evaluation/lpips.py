@@ -6,7 +6,7 @@ arXiv:1404.5997.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from diptych.errors import DataError, MissingData
+from diptych.evaluation.extractors.batches import channels_last
 from diptych.evaluation.reconstruction.pairs import check_pairs
 
 __all__ = ["Lpips"]
@@ -112,6 +113,7 @@ class Lpips(nn.Module):
         """
         model = cls(sha256)
         model.load_state_dict(_renamed(tensors, model.state_dict(), origin))
+        channels_last(model)
         return model
 
     @property
@@ -136,12 +138,27 @@ class Lpips(nn.Module):
         Raises:
             DataError: these are not two equal batches of images in 0..1.
         """
-        check_pairs(first, second)
-        total = torch.zeros(
-            len(first), dtype=self.channel_weights[0].dtype, device=self.channel_weights[0].device
-        )
-        outputs = zip(self._unit_features(first), self._unit_features(second), strict=True)
-        for weights, (x, y) in zip(self.channel_weights, outputs, strict=True):
+        return self.against([first], second)[0]
+
+    def against(self, firsts: Sequence[Tensor], second: Tensor) -> list[Tensor]:
+        """Return the distances of several batches to one, which passes the network once.
+
+        Args:
+            firsts: as `first` of a call. A batch of one image that was expanded to N passes the
+                network as the one it is.
+            second: the same shape as each.
+
+        Raises:
+            DataError: these are not equal batches of images in 0..1.
+        """
+        for first in firsts:
+            check_pairs(first, second)
+        target = self._unit_features(second)
+        return [self._distance(self._unit_features(_distinct(first)), target) for first in firsts]
+
+    def _distance(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        total = torch.zeros_like(second[0][:, 0, 0, 0])
+        for weights, x, y in zip(self.channel_weights, first, second, strict=True):
             total = total + torch.einsum("nchw,c->nhw", (x - y).square(), weights).mean((1, 2))
         return total
 
@@ -152,6 +169,7 @@ class Lpips(nn.Module):
         if shorter < SMALLEST:
             size = [round(side * ENLARGED / shorter) for side in x.shape[2:]]
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        x = x.contiguous(memory_format=torch.channels_last)
         outputs = []
         for layer, convolution in enumerate(self.convolutions):
             if layer in POOLED_BEFORE:
@@ -160,6 +178,11 @@ class Lpips(nn.Module):
             # vector_norm has a gradient of 0, not of NaN, where all channels are silent.
             outputs.append(x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-10))
         return outputs
+
+
+def _distinct(images: Tensor) -> Tensor:
+    """The images, or the first one where all are it and were never copied."""
+    return images[:1] if len(images) > 1 and images.stride(0) == 0 else images
 
 
 def _three_channels(images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ def make_extractors(
     """
     if isinstance(names, str):
         names = [names]
+    if settings.get("dtype", "fp32") != "fp32" and "inception" not in names:
+        raise DataError(
+            f"dtype is {settings['dtype']}, which is a choice of the features inception only; "
+            "leave it out, or add --features inception"
+        )
     resize = settings.get("resize", "tf1")
     if resize not in RESIZES:
         raise DataError(f"resize is {resize!r}; it must be one of {', '.join(RESIZES)}")
@@ -121,17 +127,21 @@ def measure_features(
         log_density: log p(x) or a bound on it, of training items (M,) and of held-out ones (M,),
             from a model that has one.
     """
+    known: dict[str, Sets] = {}  # by the extractor's name: no set passes a network twice
     for extractor in extractors:
         notebook.describe(extractor)
         if notebook.selection.wants("fidelity"):
-            _measure_fidelity(notebook, sets, extractor, base, seed, cache_dir, truth)
+            described = _described(notebook, sets, extractor, cache_dir)
+            known[extractor.name] = described
+            _measure_fidelity(notebook, described, sets, extractor, base, seed, cache_dir, truth)
     if not (notebook.selection.wants("collapse") or notebook.selection.wants("copies")):
         return
     cheap = [extractor for extractor in extractors if extractor.name not in EXPENSIVE]
     searcher = cheap[0] if cheap else PixelFeatures(sets.real)
     if not cheap:
         notebook.describe(searcher)
-    described = _described(notebook, sets, searcher, cache_dir, with_training=True)
+    described = known.get(searcher.name) or _described(notebook, sets, searcher, cache_dir)
+    described = _with_training(notebook, described, sets, searcher, cache_dir)
     notebook.measure(
         "collapse",
         lambda: collapse_panel(
@@ -163,6 +173,7 @@ def measure_features(
 
 def _measure_fidelity(
     notebook: Notebook,
+    described: Sets,
     sets: Sets,
     extractor: Features,
     base: Mapping[str, Any],
@@ -170,7 +181,6 @@ def _measure_fidelity(
     cache_dir: Path,
     truth: Mixture | None,
 ) -> None:
-    described = _described(notebook, sets, extractor, cache_dir, with_training=False)
     logits = _logits(sets, extractor)
     wanted = notebook.selection.within("fidelity")
     if truth is not None:
@@ -208,22 +218,25 @@ def measure_pictures(
     )
 
 
-def _described(
-    notebook: Notebook, sets: Sets, extractor: Features, cache_dir: Path, *, with_training: bool
-) -> Sets:
-    """The features of all sets; those of real ones are kept on disk."""
-
-    def real(items: Tensor | None) -> Tensor | None:
-        if items is None:
-            return None
-        return describe_cached(extractor, items, cache_dir / "features", notebook.progress)
-
-    reference = real(sets.real)
-    assert reference is not None
+def _described(notebook: Notebook, sets: Sets, extractor: Features, cache_dir: Path) -> Sets:
+    """The features of samples, reference and floor; those of real sets are kept on disk."""
+    kept = partial(_kept, notebook, extractor, cache_dir)
     return Sets(
         fake=extractor.features(sets.fake, progress=notebook.progress),
-        real=reference,
-        floor=real(sets.floor),
-        train=real(sets.train) if with_training else None,
+        real=kept(sets.real),
+        floor=None if sets.floor is None else kept(sets.floor),
         real_labels=sets.real_labels,
     )
+
+
+def _with_training(
+    notebook: Notebook, described: Sets, sets: Sets, extractor: Features, cache_dir: Path
+) -> Sets:
+    """The same with the features of training items, among which copies are looked for."""
+    if sets.train is None:
+        return described
+    return replace(described, train=_kept(notebook, extractor, cache_dir, sets.train))
+
+
+def _kept(notebook: Notebook, extractor: Features, cache_dir: Path, items: Tensor) -> Tensor:
+    return describe_cached(extractor, items, cache_dir / "features", notebook.progress)

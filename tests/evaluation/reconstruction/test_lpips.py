@@ -178,3 +178,24 @@ def test_published_weights_rank_disturbances_as_people_do():
     assert shades < 0.1 * blur
     assert blur < another
     assert 0.1 < another < 1.2
+
+
+def test_several_batches_beside_one_are_what_they_are_one_by_one():
+    lpips, images = Lpips(), torch.rand(5, 3, 40, 36, generator=torch.Generator().manual_seed(1))
+    mean = images.mean(0).expand_as(images)  # one image that stands for five
+    firsts = [images.flip(0), mean]
+    together = lpips.against(firsts, images)
+    for first, found in zip(firsts, together, strict=True):
+        torch.testing.assert_close(found, lpips(first.clone(), images), rtol=1e-5, atol=1e-7)
+
+
+def test_an_expanded_image_passes_the_network_once(monkeypatch):
+    lpips, passed, whole = Lpips(), [], Lpips._unit_features
+    monkeypatch.setattr(
+        Lpips,
+        "_unit_features",
+        lambda self, images: passed.append(len(images)) or whole(self, images),
+    )
+    images = torch.rand(6, 1, 35, 35)
+    lpips.against([images.flip(0), images[:1].expand_as(images)], images)
+    assert passed == [6, 6, 1]

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from diptych.errors import DataError
 from diptych.evaluation.quantise import to_bytes
-from diptych.training.speed import cpu_has_bf16
+from diptych.training.machine import cpu_has_bf16
 
 __all__ = [
     "FREQUENCIES",

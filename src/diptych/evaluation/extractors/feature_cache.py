@@ -1,19 +1,15 @@
 """Features of real sets, kept on disk: the same images need not pass the same network twice."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from diptych.data.files import atomic_path
 from diptych.evaluation.extractors.features import Features
-from diptych.evaluation.extractors.hashing import tensors_hash
+from diptych.evaluation.kept import read_tensors, write_tensors
 from diptych.evaluation.protocol import Protocol
 from diptych.evaluation.sets import Progress, content_hash, silent
 
@@ -49,23 +45,10 @@ def describe_cached(
     tensor = items if isinstance(items, Tensor) else torch.from_numpy(np.array(items))
     key = Protocol.of(metric="features", of=extractor.protocol, items=content_hash(tensor))
     path = cache_dir / f"{key.fingerprint}.safetensors"
-    kept = _read(path)
+    kept = (read_tensors(path) or {}).get("features")
     if kept is not None and len(kept) == len(tensor):
         return kept
     found = extractor.features(items, progress=progress)
     found = found.detach().to("cpu", torch.float32).contiguous()
-    with suppress(OSError, SafetensorError), atomic_path(path) as draft:
-        digest = tensors_hash({"features": found})
-        save_file({"features": found}, draft, metadata={"sha256": digest})
+    write_tensors(path, {"features": found})
     return found
-
-
-def _read(path: Path) -> Tensor | None:
-    """The features in a file, or None if it is missing or not what was written."""
-    try:
-        with safe_open(path, "pt") as file:
-            features: Tensor = file.get_tensor("features")
-            written = (file.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError):
-        return None
-    return features if tensors_hash({"features": features}) == written else None

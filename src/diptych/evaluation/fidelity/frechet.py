@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from diptych.errors import DataError
+from diptych.evaluation.products import gram
 
 __all__ = ["frechet_between", "frechet_distance", "moments"]
 
 BLOCK = 256  # columns of a triangular matrix multiplied at once
+ROWS = 2500  # items centred and multiplied at once: no second large float64 set appears
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,8 +31,12 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: fewer than two rows, not a matrix, or values that are not finite.
     """
-    mean, centred = _centred(features)
-    return mean, _gram(centred) / (len(centred) - 1)
+    _check(features)
+    mean = features.mean(0, dtype=torch.float64)
+    scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=features.device)
+    for rows in torch.split(features, ROWS):
+        scatter += gram(rows.double() - mean)
+    return mean, scatter / (len(features) - 1)
 
 
 def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
@@ -90,42 +96,35 @@ def frechet_between(x: Tensor, y: Tensor) -> float:
     Raises:
         DataError: fewer than two rows, different D, or values that are not finite.
     """
-    mu1, x = _centred(x)
-    mu2, y = _centred(y)
-    if mu1.shape != mu2.shape:
+    for features in (x, y):
+        _check(features)
+    if x.shape[1] != y.shape[1]:
         raise DataError(
-            f"The Fréchet distance needs features of one size, not {len(mu1)} and {len(mu2)}."
+            f"The Fréchet distance needs features of one size, not {x.shape[1]} and {y.shape[1]}."
         )
-    a, b = x / (len(x) - 1) ** 0.5, y / (len(y) - 1) ** 0.5
-    if max(len(x), len(y)) > len(mu1):
-        return frechet_distance(mu1, _gram(a), mu2, _gram(b))
+    if max(len(x), len(y)) > x.shape[1]:
+        return frechet_distance(*moments(x), *moments(y))
+    (mu1, a), (mu2, b) = _centred(x), _centred(y)
     shared = torch.linalg.svdvals(a @ b.T).sum()
     distance = (mu1 - mu2).square().sum() + a.square().sum() + b.square().sum() - 2 * shared
     return max(0.0, float(distance))
 
 
-def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
+def _check(features: Tensor) -> None:
     if features.ndim != 2:
         raise DataError(f"Features must be a matrix (N, D), not {tuple(features.shape)}.")
     if len(features) < 2:
         raise DataError(
             f"A covariance needs at least 2 items and got {len(features)}; bring more samples."
         )
-    features = features.double()
     if not bool(features.isfinite().all()):
         raise DataError("The features hold NaN or infinite values; look at the samples first.")
-    mean = features.mean(0)
-    return mean, features - mean
 
 
-def _gram(rows: Tensor) -> Tensor:
-    """Return AᵀA, of which a little more than half is multiplied and the rest mirrored."""
-    width = rows.shape[1]
-    product = torch.zeros(width, width, dtype=rows.dtype, device=rows.device)
-    for start in range(0, width, BLOCK):
-        part = slice(start, start + BLOCK)
-        product[start:, part] = rows[:, start:].T @ rows[:, part]
-    return product.tril() + product.tril(-1).T
+def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean, and A = Xc/√(n−1) with AᵀA the covariance, both float64."""
+    mean = features.mean(0, dtype=torch.float64)
+    return mean, (features.double() - mean) / (len(features) - 1) ** 0.5
 
 
 def _lower(factor: Tensor, sigma: Tensor) -> Tensor:

@@ -9,13 +9,15 @@ Source: Chong and Forsyth 2020, arXiv:1911.07023 (who subsample the generated se
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from diptych.errors import DataError
-from diptych.evaluation.fidelity.frechet import frechet_between, frechet_distance, moments
+from diptych.evaluation.fidelity.frechet import frechet_between, frechet_distance
 from diptych.evaluation.fidelity.intervals import NORMAL_95
+from diptych.evaluation.fidelity.kept_moments import moments_kept
 from diptych.evaluation.figure import Estimate
 
 __all__ = ["BLOCKS", "Blocks", "frechet_infinity"]
@@ -34,12 +36,15 @@ class Blocks:
     Args:
         features: (N, D), N ≥ 4, any floating dtype.
         generator: deals the items.
+        cache_dir: where moments are kept, of a real set; None keeps none.
 
     Raises:
         DataError: too few items, no matrix, or values that are not finite.
     """
 
-    def __init__(self, features: Tensor, *, generator: torch.Generator) -> None:
+    def __init__(
+        self, features: Tensor, *, generator: torch.Generator, cache_dir: Path | None = None
+    ) -> None:
         if features.ndim != 2 or len(features) < 2 * BLOCKS:
             raise DataError(
                 f"FD-infinity needs a matrix of at least {2 * BLOCKS} items, "
@@ -48,7 +53,7 @@ class Blocks:
         order = torch.randperm(len(features), generator=generator, device=generator.device)
         self.features = features
         self._parts = order.to(features.device).tensor_split(BLOCKS)
-        self._summed = [_Summed.of(features[part]) for part in self._parts]
+        self._summed = [_Summed.of(features[part], cache_dir) for part in self._parts]
 
     def rows(self, which: Sequence[int]) -> Tensor:
         """The items of these blocks."""
@@ -78,8 +83,8 @@ class _Summed:
     scatter: Tensor
 
     @classmethod
-    def of(cls, items: Tensor) -> "_Summed":
-        mean, covariance = moments(items)
+    def of(cls, items: Tensor, cache_dir: Path | None) -> "_Summed":
+        mean, covariance = moments_kept(items, cache_dir)
         return cls(len(items), mean, covariance * (len(items) - 1))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from diptych.evaluation.fidelity.frechet import frechet_between, frechet_distanc
 from diptych.evaluation.fidelity.frechet_infinity import BLOCKS, Blocks, frechet_infinity
 from diptych.evaluation.fidelity.frechet_interval import standard_error, with_interval
 from diptych.evaluation.fidelity.intervals import mean_estimate, share_estimate
+from diptych.evaluation.fidelity.kept_moments import moments_kept
 from diptych.evaluation.fidelity.kernels import (
     Kernel,
     KernelSums,
@@ -55,11 +57,20 @@ class Reference:
         wanted: keys of the metrics that will be asked for.
         seed: of everything random; each instrument has a generator of its own.
         size: of the largest set that will be compared; decides the type of products.
+        cache_dir: where its covariances are kept; None keeps none.
     """
 
     def __init__(
-        self, real: Tensor, labels: Tensor | None, wanted: Set[str], *, seed: int, size: int
+        self,
+        real: Tensor,
+        labels: Tensor | None,
+        wanted: Set[str],
+        *,
+        seed: int,
+        size: int,
+        cache_dir: Path | None = None,
     ) -> None:
+        self._cache_dir = cache_dir
         self._real, self._labels, self._wanted, self._seed = real, labels, wanted, seed
         largest = max(size, len(real))
         self.products = product_type(largest, largest, real.shape[1])
@@ -98,16 +109,19 @@ class Reference:
 
     @cached_property
     def _blocks(self) -> Blocks | None:
-        return self._dealt(self._real, "real")
+        return self._dealt(self._real, "real", self._cache_dir)
 
-    def _dealt(self, items: Tensor, side: str) -> Blocks | None:
+    def _dealt(self, items: Tensor, side: str, cache_dir: Path | None = None) -> Blocks | None:
         if "fd-infinity" not in self._wanted or len(items) < 2 * BLOCKS:
             return None
-        return Blocks(items, generator=self._generator(f"fd-infinity {side}"))
+        generator = self._generator(f"fd-infinity {side}")
+        return Blocks(items, generator=generator, cache_dir=cache_dir)
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
-        return moments(self._real) if self._blocks is None else self._blocks.moments()
+        if self._blocks is None:
+            return moments_kept(self._real, self._cache_dir)
+        return self._blocks.moments()
 
     def _covariances(self, other: Tensor, wanted: Set[str], interval: bool) -> dict[str, Estimate]:
         blocks = self._dealt(other, "other")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from diptych.errors import DataError
+from diptych.evaluation.products import rows_by_rows
 
 __all__ = ["Points", "Tile", "prepare", "product_type", "squared_distances", "sweep"]
 
@@ -193,7 +194,7 @@ def sweep(x: Points, y: Points | None, listeners: Sequence[Callable[[Tile], None
         for columns in _slices(len(other), TILE):
             if y is None and columns.start < rows.start:
                 continue
-            products = x.centred[rows] @ other.centred[columns].T
+            products = rows_by_rows(x.centred[rows], other.centred[columns])
             tile = Tile(x, other, rows, columns, y is None, products)
             for listen in listeners:
                 listen(tile)

@@ -89,7 +89,7 @@ def fidelity_panel(
         fake_logits: (N, C), the extractor's classes for the generated items, for the IS-like
             score.
         floor_logits: the same for `described.floor`.
-        cache_dir: where floors are kept; None keeps none.
+        cache_dir: where floors and the real set's covariances are kept; None keeps none.
         progress: told how far the work is.
 
     Returns:
@@ -104,7 +104,12 @@ def fidelity_panel(
     floor = described.as_floor()
     real, fake = described.real, described.fake
     reference = Reference(
-        real, described.real_labels, wanted, seed=seed, size=max(len(real), len(fake))
+        real,
+        described.real_labels,
+        wanted,
+        seed=seed,
+        size=max(len(real), len(fake)),
+        cache_dir=cache_dir,
     )
     protocols = {
         key: Protocol.of(

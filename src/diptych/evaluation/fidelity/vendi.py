@@ -12,6 +12,7 @@ from torch import Tensor
 from diptych.errors import DataError
 from diptych.evaluation.fidelity.intervals import NORMAL_95
 from diptych.evaluation.figure import Estimate
+from diptych.evaluation.products import gram
 
 __all__ = ["vendi_score"]
 
@@ -48,7 +49,7 @@ def vendi_score(items: Tensor, *, interval: bool = True) -> Estimate:
     dual = n > width
     # Cosines lie in -1..1: single precision leaves six digits, and large sets wait half as long.
     factors = unit.float() if n * width * min(n, width) > EXACT_WORK else unit
-    matrix = (factors.T @ factors if dual else factors @ factors.T).double() / n
+    matrix = gram(factors if dual else factors.T).double() / n
     with_interval = interval and len(matrix) <= INTERVAL_WIDTH + 1
     if not with_interval:
         values = torch.linalg.eigvalsh(matrix)

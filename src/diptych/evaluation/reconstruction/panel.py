@@ -1,6 +1,6 @@
 """Panel 6, reconstruction: how much of a held-out image survives the way through the model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -68,8 +68,8 @@ _HOW = {
 }
 _SSIM = {"sigma": 1.5, "k1": 0.01, "k2": 0.03, "borders": "inside", "covariance": "biased"}
 
-Comparison = Callable[[Tensor, Tensor], Tensor]
-"""Two batches of images (N, C, H, W) to a number for each pair, (N,)."""
+Comparison = Callable[[Sequence[Tensor], Tensor], list[Tensor]]
+"""Several batches of images (N, C, H, W) beside one, to a number for each pair, (N,) per batch."""
 
 
 def reconstruction_panel(
@@ -120,11 +120,12 @@ def reconstruction_panel(
     figures = []
     for done, (key, (compare, note, parts)) in enumerate(comparisons.items()):
         progress("measuring reconstructions", done, len(comparisons) + 1)
+        values, *ceilings = compare([again] if worst is None else [again, worst], images)
         figures.append(
             Figure.of(
                 METRICS[key],
-                _mean(compare(again, images), seed),
-                ceiling=None if worst is None else float(compare(worst, images).mean()),
+                _mean(values, seed),
+                ceiling=float(ceilings[0].mean()) if ceilings else None,
                 protocol=Protocol.of(metric=key, **shared, **parts),
                 n_real=len(images),
                 note=" ".join(sentence for sentence in (_HOW[by], note) if sentence),
@@ -145,12 +146,12 @@ def _comparisons(
     """What applies to images of this size, with its note and its part of the protocol."""
     height, width = images.shape[2:]
     found: dict[str, tuple[Comparison, str, Mapping[str, Any]]] = {
-        "reconstruction-mse": (mse, "", {}),
-        "reconstruction-psnr": (_capped_psnr, "", {"at_most": BEST_PSNR}),
+        "reconstruction-mse": (_each(mse), "", {}),
+        "reconstruction-psnr": (_each(_capped_psnr), "", {"at_most": BEST_PSNR}),
     }
     if window := window_for(height, width):
         found["reconstruction-ssim"] = (
-            partial(ssim, window=window),
+            _each(partial(ssim, window=window)),
             "" if window == WINDOW else f"With a window of {window} pixels instead of {WINDOW}.",
             {**_SSIM, "window": window},
         )
@@ -158,7 +159,7 @@ def _comparisons(
         weights = ms_ssim_weights(scales)
         most = len(MS_SSIM_WEIGHTS)
         found["reconstruction-ms-ssim"] = (
-            partial(ms_ssim, scales=scales),
+            _each(partial(ms_ssim, scales=scales)),
             "" if scales == most else f"Over {scales} scales instead of {most}, for the size.",
             {**_SSIM, "window": WINDOW, "weights": [round(weight, 6) for weight in weights]},
         )
@@ -183,10 +184,15 @@ def _capped_psnr(first: Tensor, second: Tensor) -> Tensor:
     return psnr(first, second).clamp(max=BEST_PSNR)
 
 
-def _in_blocks(lpips: Lpips, first: Tensor, second: Tensor) -> Tensor:
-    parts = zip(torch.split(first, BLOCK), torch.split(second, BLOCK), strict=True)
+def _each(compare: Callable[[Tensor, Tensor], Tensor]) -> Comparison:
+    return lambda firsts, second: [compare(first, second) for first in firsts]
+
+
+def _in_blocks(lpips: Lpips, firsts: Sequence[Tensor], second: Tensor) -> list[Tensor]:
+    blocks = zip(*(torch.split(images, BLOCK) for images in (second, *firsts)), strict=True)
     with torch.no_grad():
-        return torch.cat([lpips(x, y) for x, y in parts]).double().cpu()
+        parts = [lpips.against(block[1:], block[0]) for block in blocks]
+    return [torch.cat(values).double().cpu() for values in zip(*parts, strict=True)]
 
 
 def _mean(values: Tensor, seed: int) -> Estimate:
