@@ -9,7 +9,7 @@ from torch import nn
 
 from diptych.networks import ConvEncoder, convolution
 from diptych.networks.convolution import Geometry, down, pays_down, pays_up, spread, up
-from diptych.networks.faster import flatten_pixels, use_faster_layers
+from diptych.networks.faster import flatten_pixels, in_one_pass, use_faster_layers
 
 CL = torch.channels_last
 HALVING = ((4, 4), (2, 2), (1, 1))
@@ -235,3 +235,38 @@ def test_onednn_is_left_alone_under_autocast_and_in_double_precision():
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(faster(x), layer(x))
     assert torch.equal(faster.double()(x.double()), layer.double()(x.double()))
+
+
+def normalised():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 3)
+    ).double()
+
+
+def test_one_pass_of_two_parts_is_two_passes_of_batch_normalisation():
+    slow = normalised()
+    fast = copy.deepcopy(slow)
+    use_faster_layers(fast)
+    parts = numbers(6, 2, 5, 5, seed=1), 3 + numbers(6, 2, 5, 5, seed=2)
+
+    def derivatives(outputs, network):
+        return torch.autograd.grad(outputs[0].sum() - outputs[1].sum(), list(network.parameters()))
+
+    apart = [slow(part) for part in parts]
+    together = in_one_pass(fast, parts)
+    for one, other in zip(apart, together, strict=True):
+        torch.testing.assert_close(other, one)
+    for one, other in zip(derivatives(apart, slow), derivatives(together, fast), strict=True):
+        torch.testing.assert_close(other, one)
+    for one, other in zip(slow.state_dict().values(), fast.state_dict().values(), strict=True):
+        torch.testing.assert_close(other, one)  # the running statistics, in the same order
+    torch.testing.assert_close(fast(torch.cat(parts)), normalised()(torch.cat(parts)))
+
+
+def test_other_batch_normalisations_and_unequal_parts_are_left_to_two_passes():
+    x = numbers(4, 2, 5, 5)
+    assert in_one_pass(normalised(), (x, x)) is None
+    fast = normalised()
+    use_faster_layers(fast)
+    assert in_one_pass(fast, (x, x[:2])) is None

@@ -10,9 +10,9 @@ import torch
 
 from diptych import resume, train
 from diptych.errors import DiptychError, RunError
+from diptych.networks.onednn import onednn_linear_works
 from diptych.training import choices, threads
 from diptych.training.allocator import tune_allocator
-from diptych.training.onednn import onednn_linear_works
 from diptych.training.plan import ExecutionPlan, Wishes
 
 ELEMENTS = {field.name for field in dataclasses.fields(ExecutionPlan)} - {"reasons"}

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from diptych.networks import onednn as operator_room
+from diptych.networks.onednn import onednn_linear, onednn_linear_works
 from diptych.training import onednn, peaks
 from diptych.training.machine import cpu_has_bf16
-from diptych.training.onednn import onednn_linear, onednn_linear_works, onednn_speedup
+from diptych.training.onednn import onednn_speedup
 from diptych.training.peaks import Peaks, kernels, measure_peaks
 
 needs_onednn = pytest.mark.skipif(not onednn_linear_works(), reason="torch without oneDNN")
@@ -98,5 +100,5 @@ def missing(*_: object) -> torch.Tensor:
 def test_an_operator_that_is_missing_or_means_something_else_is_not_used(
     operator, monkeypatch
 ) -> None:
-    monkeypatch.setattr(onednn, "onednn_linear", operator)
+    monkeypatch.setattr(operator_room, "onednn_linear", operator)
     assert not onednn_linear_works()

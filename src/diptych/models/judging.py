@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from diptych.errors import PenaltyLost
+from diptych.networks.faster import in_one_pass
 from diptych.objectives import (
     Terms,
     discriminator_loss,
@@ -104,9 +105,10 @@ class Judge:
         return Terms(loss, named)
 
     def _both(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of both, in one pass where no image's logit depends on its neighbours.
+        """Logits of both, in one pass where that changes nothing.
 
-        With spectral normalisation that is also one power iteration per turn.
+        No image's logit then depends on its neighbours of the other kind. With spectral
+        normalisation one pass is also one power iteration per turn.
         """
         if self._known is not discriminator:  # looked at once, not in every step
             self._known = discriminator
@@ -114,7 +116,10 @@ class Judge:
                 isinstance(module, _BatchNorm) for module in discriminator.modules()
             )
         if self._known_sees_the_batch:
-            return logits_of(discriminator, real), logits_of(discriminator, fake)
+            apart = in_one_pass(discriminator, (real, fake))
+            if apart is None:
+                return logits_of(discriminator, real), logits_of(discriminator, fake)
+            return at_least_single(apart[0]), at_least_single(apart[1])
         logits = logits_of(discriminator, torch.cat([real, fake]))
         return logits[: len(real)], logits[len(real) :]
 

@@ -1,13 +1,16 @@
 """Layers that give the same results faster on a CPU, in place of stock ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from diptych.networks.convolution import Geometry, down, pays_down, pays_up, up
+from diptych.networks.onednn import onednn_linear
 
-__all__ = ["flatten_pixels", "use_faster_layers"]
+__all__ = ["flatten_pixels", "in_one_pass", "use_faster_layers"]
 
 
 class _FlattenPixels(torch.autograd.Function):
@@ -48,8 +51,7 @@ class _ByOneDNN(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-        return product
+        return onednn_linear(a, b, None)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -131,10 +133,50 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
+class _BatchNorm2d(nn.BatchNorm2d):
+    """Normalises each of so many equal parts of its input for itself, one after the other."""
+
+    parts = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.parts == 1:
+            return super().forward(input)
+        return torch.cat([super(_BatchNorm2d, self).forward(x) for x in input.chunk(self.parts)])
+
+
+def in_one_pass(network: nn.Module, parts: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
+    """The network's outputs for each part, as if each had passed alone, from one pass of all.
+
+    One call of a convolution on all images is faster than a call for each part. Batch
+    normalisation is the only layer here that would see the difference, and it keeps the parts
+    apart: statistics, and the order in which they move the running ones, are those of a pass each.
+
+    Args:
+        network: with its layers made faster.
+        parts: tensors of one shape, (N, ...).
+
+    Returns:
+        None where a batch normalisation is not of the kind that can.
+    """
+    sees_the_batch = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    norms = [norm for norm in sees_the_batch if isinstance(norm, _BatchNorm2d)]
+    if len(norms) < len(sees_the_batch) or len({part.shape for part in parts}) > 1:
+        return None
+    for norm in norms:
+        norm.parts = len(parts)
+    try:
+        outputs: tuple[Tensor, ...] = network(torch.cat(list(parts))).chunk(len(parts))
+    finally:
+        for norm in norms:
+            norm.parts = 1
+    return outputs
+
+
 _FASTER: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv2d: _Conv2d,
     nn.ConvTranspose2d: _ConvTranspose2d,
     nn.Flatten: _Flatten,
+    nn.BatchNorm2d: _BatchNorm2d,
 }
 
 

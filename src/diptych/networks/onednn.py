@@ -1,4 +1,4 @@
-"""fp32 matrix products by oneDNN, which torch itself computes with MKL: half as fast on AMD."""
+"""fp32 matrix products by oneDNN; torch itself takes MKL for them, which is slower on AMD."""
 
 import torch
 from torch import Tensor
