@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.workloads import OURS, STOCK, WORKLOADS, Workload, data_of, pictures
+from benchmarks.workloads import WORKLOADS, Workload, data_of, pictures
 from diptych.models import Game, Moment
+from diptych.networks.faster import use_faster_layers
 from diptych.recipes import load_recipe, recipe_for_game
 from diptych.training.batches import images_from_bytes
 from diptych.training.budget import Budget
@@ -41,9 +42,9 @@ def build(key: str, *, threads: int, turn: int) -> dict[str, Callable[[], float]
         for suffix, settings in work.options:
             torch.manual_seed(0)
             name = f"{precision}{suffix}"
-            state = prepared(work, work.game(OURS, **settings), plan, array, seed=0)
+            state = prepared(work, work.game(**settings), plan, array, seed=0)
             variants[f"ours, {name}"] = loop_of(state, turn)
-            step = bare_step(work, work.game(OURS, **settings), plan, batch)
+            step = bare_step(work, work.game(**settings), plan, batch)
             variants[f"bare step, {name}"] = _repeated(step, turn // work.batch, work.batch)
         variants[f"peak, {precision}"] = _peak(precision)
     return variants
@@ -86,19 +87,26 @@ def loop_of(state: TrainingState, images: int) -> Callable[[], float]:
 
 
 def bare_step(
-    work: Workload, game: Game, plan: ExecutionPlan, batch: Tensor
+    work: Workload, game: Game, plan: ExecutionPlan, batch: Tensor, *, faster: bool = True
 ) -> Callable[[], None]:
     """Forward, backward and optimizer of every turn on one resident batch, and nothing else.
+
+    With the layers that the plan gives the whole loop, so that only the loop is between the two.
 
     Args:
         work: for Adam's settings.
         game: its parameters are laid out as the plan says.
         plan: precision and layout.
         batch: float images in [0, 1] from `images_from_bytes`.
+        faster: whether plain layers take their faster forms, as in training.
     """
     channels_last = plan.memory_format == "channels_last"
     layout = torch.channels_last if channels_last else torch.contiguous_format
     game = game.to(memory_format=layout).train()  # type: ignore[call-overload]
+    if faster:
+        use_faster_layers(game, onednn=plan.linear == "onednn")
+    if faster:
+        use_faster_layers(game, onednn=plan.linear == "onednn")
     moved = {
         turn.name: [p for name in turn.players for p in game.get_submodule(name).parameters()]
         for turn in game.turns()
@@ -134,7 +142,7 @@ def flops_per_image(key: str) -> dict[str, float]:
     plan = ExecutionPlan("cpu", "fp32", threads=torch.get_num_threads())
     counts = {}
     for suffix, settings in work.options:
-        step = bare_step(work, work.game(STOCK, **settings), plan, batch)
+        step = bare_step(work, work.game(**settings), plan, batch, faster=False)
         with FlopCounterMode(display=False) as counter:
             step()
         counts[suffix] = counter.get_total_flops() / work.batch

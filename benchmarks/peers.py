@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.workloads import (
-    STOCK,
     conv_decoder,
     conv_encoder,
     dcgan_discriminator,
@@ -71,7 +70,7 @@ def pythae_trainer(key: str, images: Tensor, *, epochs: int, seed: int) -> Any:
     class Encoder(BaseEncoder):
         def __init__(self) -> None:
             BaseEncoder.__init__(self)
-            self.layers = make_encoder(STOCK)
+            self.layers = make_encoder()
 
         def forward(self, x: Tensor) -> Any:
             mean, log_variance = self.layers(x).chunk(2, dim=1)
@@ -80,7 +79,7 @@ def pythae_trainer(key: str, images: Tensor, *, epochs: int, seed: int) -> Any:
     class Decoder(BaseDecoder):
         def __init__(self) -> None:
             BaseDecoder.__init__(self)
-            self.layers = make_decoder(STOCK)
+            self.layers = make_decoder()
 
         def forward(self, z: Tensor) -> Any:
             return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
@@ -130,8 +129,8 @@ def _lightning(key: str, images: Tensor) -> Callable[[], None]:
         def __init__(self) -> None:
             super().__init__()
             self.automatic_optimization = False
-            self.generator: nn.Module = dcgan_generator(STOCK)
-            self.discriminator: nn.Module = dcgan_discriminator(STOCK)
+            self.generator: nn.Module = dcgan_generator()
+            self.discriminator: nn.Module = dcgan_discriminator()
 
         def _judged(self, images: Tensor, real: bool) -> Tensor:
             logits = self.discriminator(images)

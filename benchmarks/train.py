@@ -199,7 +199,7 @@ def _our_trainings(
     import torch
 
     from benchmarks.ours import loop_of, prepared, workload
-    from benchmarks.workloads import OURS, floats, pictures
+    from benchmarks.workloads import floats, pictures
     from diptych.training.plan import ExecutionPlan, Wishes
 
     work = workload(key)
@@ -222,7 +222,7 @@ def _our_trainings(
             nonlocal state
             plan = ExecutionPlan.choose(Wishes(precision=precision, threads=threads))
             torch.manual_seed(seed)
-            state = prepared(work, work.game(OURS), plan, train, seed=seed)
+            state = prepared(work, work.game(), plan, train, seed=seed)
             loop_of(state, epochs * len(train))()
             return of_game(state.game)
 

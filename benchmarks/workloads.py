@@ -16,32 +16,7 @@ from diptych.data import Data, load_data
 from diptych.distributions import BernoulliLikelihood
 from diptych.models import GAN, VAE, Game
 
-__all__ = ["OURS", "STOCK", "WORKLOADS", "Layers", "Workload", "data_of", "floats", "pictures"]
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Which classes the networks are made of; ours compute the same as torch's."""
-
-    linear: type[nn.Module]
-    conv: type[nn.Module]
-    transposed: type[nn.Module]
-
-
-STOCK = Layers(nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-
-
-def _ours() -> Layers:
-    from diptych import networks
-
-    return Layers(
-        getattr(networks, "Linear", nn.Linear),
-        getattr(networks, "Conv2d", nn.Conv2d),
-        getattr(networks, "ConvTranspose2d", nn.ConvTranspose2d),
-    )
-
-
-OURS = _ours()
+__all__ = ["WORKLOADS", "Workload", "data_of", "floats", "pictures"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +30,7 @@ class Workload:
         batch: images of a step.
         turn: images of one timed turn; every variant trains on as many.
         learning_rate, betas: Adam's.
-        game: layers, and what else the game takes, to the game of this package.
+        game: what it takes to the game of this package.
         peers: functions of benchmarks.peers, by the name of the variant.
     """
 
@@ -83,69 +58,67 @@ class Unfold(nn.Module):
         return x.view(-1, *self.shape)
 
 
-def mlp_encoder(layers: Layers) -> nn.Sequential:
+def mlp_encoder() -> nn.Sequential:
     """784-400-(2 x 20)."""
-    return nn.Sequential(nn.Flatten(), layers.linear(784, 400), nn.ReLU(), layers.linear(400, 40))
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 40))
 
 
-def mlp_decoder(layers: Layers) -> nn.Sequential:
+def mlp_decoder() -> nn.Sequential:
     """20-400-784, logits."""
-    return nn.Sequential(
-        layers.linear(20, 400), nn.ReLU(), layers.linear(400, 784), Unfold(1, 28, 28)
-    )
+    return nn.Sequential(nn.Linear(20, 400), nn.ReLU(), nn.Linear(400, 784), Unfold(1, 28, 28))
 
 
-def conv_encoder(layers: Layers) -> nn.Sequential:
+def conv_encoder() -> nn.Sequential:
     """Convolutions 1-32-64, then 3136-256-(2 x 20)."""
     return nn.Sequential(
-        layers.conv(1, 32, 4, stride=2, padding=1),
+        nn.Conv2d(1, 32, 4, stride=2, padding=1),
         nn.ReLU(),
-        layers.conv(32, 64, 4, stride=2, padding=1),
+        nn.Conv2d(32, 64, 4, stride=2, padding=1),
         nn.ReLU(),
         nn.Flatten(),
-        layers.linear(3136, 256),
+        nn.Linear(3136, 256),
         nn.ReLU(),
-        layers.linear(256, 40),
+        nn.Linear(256, 40),
     )
 
 
-def conv_decoder(layers: Layers) -> nn.Sequential:
+def conv_decoder() -> nn.Sequential:
     """The mirror of `conv_encoder`, logits."""
     return nn.Sequential(
-        layers.linear(20, 256),
+        nn.Linear(20, 256),
         nn.ReLU(),
-        layers.linear(256, 3136),
+        nn.Linear(256, 3136),
         nn.ReLU(),
         Unfold(64, 7, 7),
-        layers.transposed(64, 32, 4, stride=2, padding=1),
+        nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1),
         nn.ReLU(),
-        layers.transposed(32, 1, 4, stride=2, padding=1),
+        nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1),
     )
 
 
-def dcgan_generator(layers: Layers) -> nn.Sequential:
+def dcgan_generator() -> nn.Sequential:
     """100-256-128-64-1 for 32 x 32, batch norm between, tanh at the end."""
     made: list[nn.Module] = [Unfold(100, 1, 1)]
     for before, after, stride, padding in ((100, 256, 1, 0), (256, 128, 2, 1), (128, 64, 2, 1)):
         made += [
-            layers.transposed(before, after, 4, stride=stride, padding=padding, bias=False),
+            nn.ConvTranspose2d(before, after, 4, stride=stride, padding=padding, bias=False),
             nn.BatchNorm2d(after),
             nn.ReLU(),
         ]
-    last = layers.transposed(64, 1, 4, stride=2, padding=1)
+    last = nn.ConvTranspose2d(64, 1, 4, stride=2, padding=1)
     return nn.Sequential(*made, last, nn.Tanh())
 
 
-def dcgan_discriminator(layers: Layers) -> nn.Sequential:
+def dcgan_discriminator() -> nn.Sequential:
     """1-64-128-256-1 for 32 x 32, batch norm on all but the first and the last."""
-    made: list[nn.Module] = [layers.conv(1, 64, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    made: list[nn.Module] = [nn.Conv2d(1, 64, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     for before, after in ((64, 128), (128, 256)):
         made += [
-            layers.conv(before, after, 4, stride=2, padding=1, bias=False),
+            nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(after),
             nn.LeakyReLU(0.2),
         ]
-    return nn.Sequential(*made, layers.conv(256, 1, 4), nn.Flatten())
+    return nn.Sequential(*made, nn.Conv2d(256, 1, 4), nn.Flatten())
 
 
 class FromZeroToOne(nn.Module):
@@ -164,31 +137,31 @@ def _vae(encoder: nn.Sequential, decoder: nn.Module) -> VAE:
     return VAE(encoder, decoder, BernoulliLikelihood(shape), event_shape=shape, latent_dim=20)
 
 
-def mlp_vae(layers: Layers) -> Game:
-    return _vae(mlp_encoder(layers), mlp_decoder(layers))
+def mlp_vae() -> Game:
+    return _vae(mlp_encoder(), mlp_decoder())
 
 
-def conv_vae(layers: Layers) -> Game:
-    return _vae(conv_encoder(layers), conv_decoder(layers))
+def conv_vae() -> Game:
+    return _vae(conv_encoder(), conv_decoder())
 
 
-def dcgan(layers: Layers, **settings: Any) -> Game:
+def dcgan(**settings: Any) -> Game:
     return GAN(
-        dcgan_generator(layers),
-        dcgan_discriminator(layers),
+        dcgan_generator(),
+        dcgan_discriminator(),
         event_shape=(1, 32, 32),
         latent_dim=100,
         **settings,
     )
 
 
-def sn_resnet(layers: Layers, **settings: Any) -> Game:
-    """Our residual pair; it is made of its own layers, which `layers` does not change."""
+def sn_resnet(**settings: Any) -> Game:
+    """Our residual pair with the peer's upsampling; `peers_mimicry` compares their outputs."""
     from diptych.networks.residual import ResidualDecoder, ResidualEncoder
 
     shape = (3, 32, 32)
     return GAN(
-        nn.Sequential(ResidualDecoder(128, shape, width=64), nn.Tanh()),
+        nn.Sequential(ResidualDecoder(128, shape, width=64, upsampling="bilinear"), nn.Tanh()),
         ResidualEncoder(shape, 1, width=64),
         event_shape=shape,
         latent_dim=128,
