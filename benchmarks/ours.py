@@ -104,9 +104,7 @@ def bare_step(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     game = game.to(memory_format=layout).train()  # type: ignore[call-overload]
     if faster:
-        use_faster_layers(game, onednn=plan.linear == "onednn")
-    if faster:
-        use_faster_layers(game, onednn=plan.linear == "onednn")
+        use_faster_layers(game, forms=plan.layers == "faster", onednn=plan.linear == "onednn")
     moved = {
         turn.name: [p for name in turn.players for p in game.get_submodule(name).parameters()]
         for turn in game.turns()

@@ -58,6 +58,7 @@ EXECUTION = {
     "--memory-format",
     "--allocator",
     "--linear",
+    "--layers",
     "--compile",
     "--devices",
     "--nodes",

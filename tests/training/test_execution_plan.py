@@ -21,6 +21,7 @@ OTHERWISE = {
     "threads": 3,
     "memory_format": "contiguous",
     "linear": "default",
+    "layers": "stock",
     "compile": "default",
 }
 """What some run began with."""
@@ -64,6 +65,7 @@ def test_every_element_has_a_reason_and_survives_json(points) -> None:
         {"memory_format": "channels_last"},
         {"allocator": "default"},
         {"linear": "default"},
+        {"layers": "stock"},
         pytest.param(
             {"linear": "onednn"},
             marks=pytest.mark.skipif(not onednn_linear_works(), reason="torch without oneDNN"),
@@ -288,9 +290,21 @@ def test_linear_layers_go_where_they_are_faster(
     assert plan.linear == chosen
 
 
+def test_layers_are_faster_on_a_cpu_where_nothing_compiles_them(monkeypatch) -> None:
+    monkeypatch.setattr(choices, "cpp_compiler", lambda: "/usr/bin/g++")
+    assert ExecutionPlan.choose(Wishes(threads=1)).layers == "faster"
+    assert ExecutionPlan.choose(Wishes(threads=1, compile="default")).layers == "stock"
+    with pytest.raises(DiptychError, match="compiled layers have forms of their own"):
+        ExecutionPlan.choose(Wishes(threads=1, compile="default", layers="faster"))
+    before = {"precision": "fp32", "threads": 1}  # a version that knew no forms
+    assert ExecutionPlan.choose(begun=before).layers == "stock"
+
+
 def test_the_plan_is_one_short_line() -> None:
     plan = ExecutionPlan("cpu", "bf16", 2, allocator="mallopt")
-    assert str(plan) == "cpu, 2 threads, bf16, channels last, mallopt, plain linear, no compile"
+    assert str(plan) == (
+        "cpu, 2 threads, bf16, channels last, mallopt, plain linear, stock layers, no compile"
+    )
     several = dataclasses.replace(
         plan,
         devices=2,
@@ -302,7 +316,7 @@ def test_the_plan_is_one_short_line() -> None:
     )
     assert str(several) == (
         "4 workers on cpu, 1 thread each, bf16, channels last, plain malloc, oneDNN linear, "
-        "compile default"
+        "stock layers, compile default"
     )
 
 

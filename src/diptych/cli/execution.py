@@ -16,6 +16,8 @@ __all__ = [
     "Compile",
     "CompileName",
     "Devices",
+    "Layers",
+    "LayersName",
     "Linear",
     "LinearName",
     "MemoryFormat",
@@ -48,6 +50,14 @@ class LinearName(StrEnum):
     auto = "auto"
     onednn = "onednn"
     default = "default"
+
+
+class LayersName(StrEnum):
+    """Forms in which layers are computed."""
+
+    auto = "auto"
+    faster = "faster"
+    stock = "stock"
 
 
 class CompileName(StrEnum):
@@ -85,6 +95,14 @@ Linear = Annotated[
     LinearName,
     typer.Option("--linear", rich_help_panel=EXECUTION, help="Library of fp32 linear layers."),
 ]
+Layers = Annotated[
+    LayersName,
+    typer.Option(
+        "--layers",
+        rich_help_panel=EXECUTION,
+        help="faster: exact forms of convolutions that a CPU computes faster.",
+    ),
+]
 Compile = Annotated[
     CompileName,
     typer.Option("--compile", rich_help_panel=EXECUTION, help="Mode of torch.compile."),
@@ -114,6 +132,7 @@ def make_wishes(
     memory_format: MemoryFormatName,
     allocator: AllocatorName,
     linear: LinearName,
+    layers: LayersName,
     compile: CompileName,
     devices: int,
     nodes: int,
@@ -132,6 +151,7 @@ def make_wishes(
         memory_format=memory_format.value,
         allocator=allocator.value,
         linear=linear.value,
+        layers=layers.value,
         compile=compile.value,
         devices=devices,
         nodes=nodes,

@@ -180,7 +180,7 @@ _FASTER: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def use_faster_layers(network: nn.Module, *, onednn: bool = False) -> int:
+def use_faster_layers(network: nn.Module, *, forms: bool = True, onednn: bool = False) -> int:
     """Let every plain layer inside use the fastest exact form of what it computes in training.
 
     The layers stay the objects they are, with their parameters and names; in evaluation, on
@@ -189,12 +189,15 @@ def use_faster_layers(network: nn.Module, *, onednn: bool = False) -> int:
 
     Args:
         network: changed in place.
+        forms: whether convolutions, flattening and batch normalisation take faster forms.
         onednn: whether fp32 linear layers go through oneDNN.
 
     Returns:
         How many layers were changed.
     """
-    faster = {**_FASTER, nn.Linear: _Linear} if onednn else _FASTER
+    faster = dict(_FASTER) if forms else {}
+    if onednn:
+        faster[nn.Linear] = _Linear
     changed = 0
     for layer in network.modules():
         if type(layer) not in faster or not _is_plain(layer):

@@ -26,6 +26,7 @@ __all__ = [
     "choose_allocator",
     "choose_compile",
     "choose_device",
+    "choose_layers",
     "choose_linear",
     "choose_memory_format",
     "choose_precision",
@@ -128,6 +129,34 @@ def choose_allocator(wishes: Wishes) -> tuple[Literal["mallopt", "default"], str
             f"allocator 'mallopt' cannot be had: {obstacle}; use --allocator default"
         )
     return "default", obstacle
+
+
+def choose_layers(
+    wishes: Wishes, begun: Wishes | None, device: str, compile_: str
+) -> tuple[Literal["faster", "stock"], str]:
+    """Whether plain layers are computed in the forms of networks/faster.py.
+
+    Raises:
+        DiptychError: if they were asked for where there are none.
+    """
+    if wishes.layers == "stock":
+        return "stock", ASKED
+    if wishes.layers == "auto" and begun is not None and begun.layers == "stock":
+        return "stock", BEGUN
+    obstacle = None
+    if device != "cpu":
+        obstacle = f"faster forms are for the CPU, and the device is {device}"
+    elif compile_ != "off":
+        obstacle = "compiled layers have forms of their own"
+    if wishes.layers == "faster":
+        if obstacle is not None:
+            raise DiptychError(f"layers 'faster' cannot be had: {obstacle}; use --layers stock")
+        return "faster", ASKED
+    if obstacle is not None:
+        return "stock", obstacle
+    if begun is not None and begun.layers == "faster":
+        return "faster", BEGUN
+    return "faster", "the same sums of a convolution, in the order a CPU computes fastest"
 
 
 def choose_linear(

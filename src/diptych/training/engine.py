@@ -62,8 +62,8 @@ class Engine:
             game = game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if plan.compile != "off":
             _compile_players(game, plan.compile)
-        elif plan.device == "cpu":
-            use_faster_layers(game, onednn=plan.linear == "onednn")
+        else:
+            use_faster_layers(game, forms=plan.layers == "faster", onednn=plan.linear == "onednn")
         self._replays_graphs = plan.device == "cuda" and plan.compile not in ("off", "default")
         self._first_turn = game.turns()[0].name
         wrapped = self._fabric.setup_module(game)

@@ -15,6 +15,7 @@ from diptych.training.choices import (
     choose_allocator,
     choose_compile,
     choose_device,
+    choose_layers,
     choose_linear,
     choose_memory_format,
     choose_precision,
@@ -41,6 +42,8 @@ class ExecutionPlan:
     """"mallopt" where glibc was told to keep freed memory."""
     linear: Literal["onednn", "default"] = "default"
     """"onednn": fp32 linear layers on the CPU go through oneDNN."""
+    layers: Literal["faster", "stock"] = "stock"
+    """"faster": exact forms of convolutions that a CPU computes faster."""
     compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
     """"off", or the mode of torch.compile."""
     devices: int = 1
@@ -66,8 +69,8 @@ class ExecutionPlan:
         Args:
             wishes: what is fixed; it wins over what would be chosen.
             begun: "machine" in the run.json of a run that goes on. What may change the last bit
-                of a sum (precision, threads, layout, linear, compile) stays as it was, unless a
-                wish says otherwise or this machine cannot.
+                of a sum (precision, threads, layout, linear, layers, compile) stays as it was,
+                unless a wish says otherwise or this machine cannot.
             points: the data are points: single precision unless bf16 is wished for.
 
         Raises:
@@ -78,6 +81,7 @@ class ExecutionPlan:
         device, why_device = choose_device(wishes)
         precision, why_precision = choose_precision(wishes, before, device, points=points)
         compile_, why_compile = choose_compile(wishes, before, device)
+        layers, why_layers = choose_layers(wishes, before, device, compile_)
         memory_format, why_memory_format = choose_memory_format(wishes, before)
         allocator, why_allocator = choose_allocator(wishes)
         threads, why_threads = choose_threads(wishes, before, device)
@@ -90,6 +94,7 @@ class ExecutionPlan:
             memory_format=memory_format,
             allocator=allocator,
             linear=linear,
+            layers=layers,
             compile=compile_,
             devices=wishes.devices,
             nodes=wishes.nodes,
@@ -100,6 +105,7 @@ class ExecutionPlan:
                 "memory_format": why_memory_format,
                 "allocator": why_allocator,
                 "linear": why_linear,
+                "layers": why_layers,
                 "compile": why_compile,
                 "devices": ASKED if wishes.devices > 1 else "one unless more are asked for",
                 "nodes": ASKED if wishes.nodes > 1 else "one unless more are asked for",
@@ -143,6 +149,7 @@ class ExecutionPlan:
                 self.memory_format.replace("_", " "),
                 "mallopt" if self.allocator == "mallopt" else "plain malloc",
                 "oneDNN linear" if self.linear == "onednn" else "plain linear",
+                f"{self.layers} layers",
                 "no compile" if self.compile == "off" else f"compile {self.compile}",
             ]
         )

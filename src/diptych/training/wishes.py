@@ -6,12 +6,13 @@ from typing import Any, Literal, get_args
 
 from diptych.errors import DiptychError, RunError
 
-__all__ = ["Allocator", "Compile", "Linear", "MemoryFormat", "Precision", "Wishes"]
+__all__ = ["Allocator", "Compile", "Layers", "Linear", "MemoryFormat", "Precision", "Wishes"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 Allocator = Literal["auto", "mallopt", "default"]
 Linear = Literal["auto", "onednn", "default"]
+Layers = Literal["auto", "faster", "stock"]
 Compile = Literal["auto", "off", "default", "reduce-overhead", "max-autotune"]
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -20,6 +21,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "memory_format": get_args(MemoryFormat),
     "allocator": get_args(Allocator),
     "linear": get_args(Linear),
+    "layers": get_args(Layers),
     "compile": get_args(Compile),
 }
 
@@ -40,6 +42,8 @@ class Wishes:
     memory_format: MemoryFormat = "auto"
     allocator: Allocator = "auto"
     linear: Linear = "auto"
+    layers: Layers = "auto"
+    """"faster": exact forms of convolutions that a CPU computes faster (networks/faster.py)."""
     compile: Compile = "auto"
     """"off", or a mode of torch.compile."""
     devices: int = 1
@@ -66,7 +70,7 @@ class Wishes:
 
         Args:
             machine: "machine" of run.json, of this version or an older one, which knew the
-                layout as a flag and only one way for linear layers.
+                layout as a flag and only one way for every layer.
 
         Raises:
             RunError: if a value in it means nothing.
@@ -79,6 +83,7 @@ class Wishes:
                 "channels_last" if machine.get("channels_last", True) else "contiguous",
             ),
             "linear": machine.get("linear", "default"),
+            "layers": machine.get("layers", "stock"),
             "compile": machine.get("compile", "off"),
         }
         try:
