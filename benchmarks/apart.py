@@ -9,6 +9,7 @@ clocks.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import sys
@@ -22,7 +23,7 @@ from benchmarks.interleave import Clock, Sample, Variant
 
 __all__ = ["Builder", "Missing", "apart"]
 
-Builder = Callable[..., Mapping[str, Callable[[], float]]]
+Builder = Callable[..., Mapping[str, Callable[[], float | Sample]]]
 """A function of a module: settings to work by the name of its variant, see `Variant`."""
 
 
@@ -98,10 +99,12 @@ def _serve(pipe: Connection, build: Builder, settings: Mapping[str, Any]) -> Non
             variants = build(**settings)
             pipe.send(("ok", list(variants)))
             while (name := pipe.recv()) is not None:
+                gc.collect()
                 wall, cpu = clock.wall(), clock.cpu()
-                amount = variants[name]()
-                sample = Sample(amount, clock.wall() - wall, clock.cpu() - cpu)
-                pipe.send(("ok", sample))
+                done = variants[name]()
+                if not isinstance(done, Sample):
+                    done = Sample(done, clock.wall() - wall, clock.cpu() - cpu)
+                pipe.send(("ok", done))
         except ImportError as error:
             pipe.send(("missing", str(error)))
         except EOFError:

@@ -54,7 +54,7 @@ def recipe_of(work: Workload) -> Any:
     """The recipe of a game of one's own, with the workload's batch and optimizer settings."""
     beta1, beta2 = work.betas
     optimizer = f"{{learning_rate: {work.learning_rate}, beta1: {beta1}, beta2: {beta2}}}"
-    turns = ("discriminator", "generator") if work.batch == 64 else ("autoencoder",)
+    turns = [turn.name for turn in work.game().turns()]
     return load_recipe(
         recipe_for_game(work.key),
         [

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.interleave import Clock, Sample
 from benchmarks.workloads import (
     conv_decoder,
     conv_encoder,
@@ -33,13 +34,15 @@ from benchmarks.workloads import (
 __all__ = ["build", "pythae_trainer"]
 
 
-def build(name: str, key: str, *, threads: int, turn: int) -> dict[str, Callable[[], float]]:
+def build(
+    name: str, key: str, *, threads: int, turn: int
+) -> dict[str, Callable[[], float | Sample]]:
     """One peer on one workload; one call is an epoch over `turn` images."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     shape = {"sn-resnet": (3, 32, 32), "dcgan": (1, 32, 32)}.get(key, (1, 28, 28))
     images = floats(pictures(shape)[:turn])
-    start: dict[str, Callable[..., Callable[[], None]]] = {
+    start: dict[str, Callable[..., Callable[[], Sample | None]]] = {
         "pythae": _pythae,
         "lightning": _lightning,
         "torchgan": _torchgan,
@@ -47,9 +50,8 @@ def build(name: str, key: str, *, threads: int, turn: int) -> dict[str, Callable
     }
     epoch = start[name](key, images)
 
-    def work() -> float:
-        epoch()
-        return len(images)
+    def work() -> float | Sample:
+        return epoch() or len(images)
 
     return {name: work}
 
@@ -113,7 +115,7 @@ def _pythae(key: str, images: Tensor) -> Callable[[], None]:
     return epoch
 
 
-def _lightning(key: str, images: Tensor) -> Callable[[], None]:
+def _lightning(key: str, images: Tensor) -> Callable[[], Sample]:
     import logging
     import warnings
 
@@ -159,14 +161,23 @@ def _lightning(key: str, images: Tensor) -> Callable[[], None]:
             of_discriminator.zero_grad()
             self.untoggle_optimizer(of_discriminator)
 
+        def on_train_epoch_start(self) -> None:
+            self.began = clock.wall(), clock.cpu()
+
+        def on_train_epoch_end(self) -> None:
+            wall, cpu = self.began
+            self.took = Sample(len(images), clock.wall() - wall, clock.cpu() - cpu)
+
         def configure_optimizers(self) -> Any:
             players = (self.generator, self.discriminator)
             return [torch.optim.Adam(p.parameters(), 2e-4, betas=(0.5, 0.999)) for p in players]
 
+    clock = Clock()
     module = DCGAN()
     loader = DataLoader(TensorDataset(images * 2 - 1), batch_size=64, shuffle=True)
 
-    def epoch() -> None:
+    def epoch() -> Sample:
+        """What `fit` does before and after its one epoch is not counted: it is done once."""
         trainer = lightning.Trainer(
             max_epochs=1,
             accelerator="cpu",
@@ -176,6 +187,7 @@ def _lightning(key: str, images: Tensor) -> Callable[[], None]:
             enable_progress_bar=False,
         )
         trainer.fit(module, loader)
+        return module.took
 
     return epoch
 

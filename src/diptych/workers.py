@@ -1,9 +1,10 @@
 """The workers of one job: processes that train the same game, each on its share of every batch.
 
 Every worker runs the same program. A batch is shared out by strides, worker r of n has the rows
-r, r + n, r + 2n, ..., so that the first half of a batch is the first half of every share. Ambient
-random numbers are the same on all workers: what is drawn for a batch is drawn for the whole of it
-and each takes its rows. One worker needs no process group, and everything here is the identity.
+r, r + n, r + 2n, ..., so that the first half of a batch is the first half of every share (of an
+even number of rows). Ambient random numbers are the same on all workers: what is drawn for a batch
+is drawn for the whole of it and each takes its rows. One worker needs no process group, and
+everything here is the identity.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ __all__ = [
     "alone",
     "first_worker_first",
     "from_first_worker",
-    "gather_rows",
     "is_first_worker",
     "largest_number",
     "mean_over_workers",
@@ -115,28 +115,6 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return mean_over_workers(gradients[0])
-
-
-def gather_rows(local: Tensor, total: int) -> Tensor:
-    """The whole of which every worker has its strided share.
-
-    Args:
-        local: this worker's rows, as `own_rows` gives them; shares may differ by one row.
-        total: rows of the whole.
-
-    Returns:
-        (total, ...), on every worker, in the order of the whole.
-    """
-    count = worker_count()
-    if count == 1:
-        return local
-    longest = -(-total // count)
-    share = local.detach().contiguous()
-    if len(share) < longest:  # collectives want equal sizes; the padding is cut off below
-        share = torch.cat([share, share.new_zeros(longest - len(share), *share.shape[1:])])
-    shares = [torch.empty_like(share) for _ in range(count)]
-    group.all_gather(shares, share)
-    return torch.stack(shares, dim=1).flatten(0, 1)[:total]
 
 
 def from_first_worker(tensor: Tensor) -> Tensor:

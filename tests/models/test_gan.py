@@ -156,7 +156,9 @@ def test_real_and_generated_images_never_share_batch_statistics():
     gan = smooth_gan()
     gan.discriminator = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1)).double()
     gan = GAN(gan.generator, gan.discriminator, event_shape=(2,), latent_dim=L).double()
-    gan.discriminator[0].register_forward_hook(lambda module, inputs, out: seen.append(inputs[0]))
+    gan.discriminator[0].register_forward_hook(
+        lambda module, inputs, out: seen.append(inputs[0]) if module.training else None
+    )
     images = batch((2,)) + 100.0
     gan.loss_discriminator(images, START)
     assert len(seen) == 2

@@ -110,7 +110,9 @@ def test_by_differences_the_terms_are_the_same_and_gradients_near():
 def test_penalties_pass_in_single_precision_under_autocast(form):
     network, (real, fake) = discriminator().float(), both(dtype=torch.float32)
     kinds: list[torch.dtype] = []
-    network.head.register_forward_hook(lambda module, inputs, out: kinds.append(out.dtype))
+    network.head.register_forward_hook(
+        lambda module, inputs, out: kinds.append(out.dtype) if module.training else None
+    )
     with torch.autocast("cpu", torch.bfloat16):
         Judge(r1_gamma=0.7, penalty=form).terms(network, real, fake, step=0)
         Judge(r1_gamma=0.7, r1_interval=2).terms(network, real, fake, step=1)
@@ -284,3 +286,30 @@ def test_the_games_pass_their_penalties_on():
     torch.manual_seed(3)
     expected = -gan.discriminate(gan.generate(torch.randn(4, 2, dtype=torch.float64))).mean()
     torch.testing.assert_close(hinge, expected)
+
+
+class MinibatchDeviation(nn.Module):
+    """A discriminator that looks at how much the images of a batch differ (Karras et al. 2018)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        brightness = images.flatten(1).mean(1, keepdim=True)
+        return self.head(torch.cat([brightness, brightness.std().expand(len(images), 1)], 1))
+
+
+def test_a_discriminator_that_compares_images_sees_real_and_fake_apart():
+    torch.manual_seed(0)
+    network, (real, fake) = MinibatchDeviation().double(), both()
+    found = Judge().terms(network, real, 5 * fake, step=1).loss
+    torch.testing.assert_close(found, discriminator_loss(network(real), network(5 * fake)))
+
+
+def test_looking_whether_one_pass_will_do_leaves_the_modes_of_modules_alone():
+    network, (real, fake) = discriminator(batch_norm=True), both()
+    network.train()
+    network.body[1].eval()  # somebody's frozen normalisation
+    Judge().terms(network, real, fake, step=1)
+    assert [m.training for m in network.modules()].count(False) == 1

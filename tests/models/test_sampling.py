@@ -230,7 +230,7 @@ def test_a_disk_too_small_is_told_before_anything_is_drawn(gan, tmp_path, monkey
         yield
 
     path = tmp_path / "many.npy"
-    with pytest.raises(DataError, match=r"would take 0\.144 GB and 0\.1 GB are free there"):
+    with pytest.raises(DataError, match=r"would take 144\.0 MB and 100\.0 MB are free there"):
         write_blocks(never(), 1_000_000, gan.event_shape, path)
     assert not any(tmp_path.iterdir())
 

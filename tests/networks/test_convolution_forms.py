@@ -20,6 +20,8 @@ GEOMETRIES = [
     Geometry((3, 3), (1, 1), (1, 1), (4, 5)),
     Geometry((4, 4), (1, 1), (0, 0), (4, 4)),
     Geometry((5, 3), (2, 1), (2, 0), (9, 6)),
+    Geometry((1, 1), (1, 1), (0, 0), (1, 1)),  # a head on pooled pictures
+    Geometry((1, 3), (1, 1), (0, 1), (1, 4)),
 ]
 
 
@@ -162,6 +164,63 @@ def test_under_autocast_they_round_no_worse_than_the_stock_layers(channels):
     for right, one, other in zip(true, slow, fast, strict=True):
         assert other.dtype == torch.float32
         assert (other - right).norm() < 1.3 * (one - right).norm() + 1e-3 * right.norm()
+
+
+def test_adding_up_in_the_last_layer_rounds_little_more_than_the_stock_kernel():
+    geometry = Geometry(*HALVING, (28, 28))
+    _, y, w = three(geometry, 1, 32, count=16)
+    exact = convolution._stock_up(y, w, geometry)
+    y, w = (values.bfloat16().contiguous(memory_format=CL) for values in (y, w))
+    error = [
+        (form(y, w, geometry).double() - exact).square().mean().sqrt()
+        for form in (convolution._up_to_one, convolution._stock_up)
+    ]
+    assert error[0] < 1.5 * error[1]
+
+
+def test_a_pooled_head_trains_in_half_precision():
+    """Sides of length 1, whose strides may be anything, among them those of a linear layer."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Conv2d(8, 4, 1),
+        nn.Flatten(),
+        nn.Linear(4, 8),
+        nn.Unflatten(1, (8, 1, 1)),
+        nn.ConvTranspose2d(8, 2, 4),
+    ).to(memory_format=CL)
+    faster = copy.deepcopy(network)
+    use_faster_layers(faster)
+    images = numbers(4, 3, 6, 6).float().contiguous(memory_format=CL)
+    found = []
+    for each in (network, faster):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = each(images).float().square().mean()
+        found.append(torch.autograd.grad(loss, list(each.parameters())))
+    for one, other in zip(*found, strict=True):
+        assert (other - one).norm() <= 0.05 * one.norm() + 1e-6
+
+
+def test_a_later_plan_undoes_an_earlier_one():
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 4, 2, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 1)
+    )
+    stock = [type(layer) for layer in network]
+    assert use_faster_layers(network, onednn=True) == 4
+    assert use_faster_layers(network, onednn=False) == 3
+    assert type(network[3]) is nn.Linear
+    assert use_faster_layers(network, forms=False) == 0
+    assert [type(layer) for layer in network] == stock
+
+
+def test_jacobians_of_an_encoder_can_be_taken():
+    encoder = ConvEncoder((1, 12, 12), 4, width=4).to(memory_format=CL)
+    image = torch.rand(1, 1, 12, 12).contiguous(memory_format=CL)
+    jacobian = torch.func.jacrev(encoder)(image)
+    twin = torch.autograd.functional.jacobian(encoder, image)
+    torch.testing.assert_close(jacobian, twin)
+    assert torch.func.vmap(encoder)(image[None]).shape == (1, 1, 4)
 
 
 def test_in_evaluation_and_for_other_layouts_nothing_is_different():

@@ -167,7 +167,7 @@ class Crew:
         try:
             share = items[self._rank :: self._count].contiguous()
             found = extractor.features(share, progress=told)
-        except DataError:
+        except Exception:  # whatever it is: the others must hear of it before they gather
             refused = 1
         if int(self._gathered(torch.tensor([refused]), self._count).sum()):
             # By itself, the first worker says what is wrong with them; the others go on waiting.

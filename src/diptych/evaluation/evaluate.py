@@ -132,6 +132,8 @@ def _kept(run: Run, evaluation: Evaluation) -> Evaluation:
 
     An earlier one of another state, of another seed or of another version is moved aside.
     """
+    if not is_first_worker():
+        return evaluation
     file = RunDirectory(run.directory).evaluation_file
     whole = evaluation
     if file.exists():

@@ -87,7 +87,7 @@ def _check_space(path: Path, needed: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if needed + SPARE_BYTES > free:
         raise DataError(
-            f"{path} would take {needed / 1e9:,.3g} GB and {free / 1e9:,.3g} GB are free there; "
+            f"{path} would take {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free there; "
             "ask for fewer samples, or write them elsewhere"
         )
 

@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from diptych.errors import PenaltyLost
 from diptych.networks.faster import in_one_pass
@@ -62,7 +61,7 @@ class Judge:
     r1_interval: int = 1
     penalty: PenaltyForm = "exact"
     _known: nn.Module | None = field(default=None, init=False, repr=False)
-    _known_sees_the_batch: bool = field(default=False, init=False, repr=False)
+    _known_allows_one_pass: bool = field(default=False, init=False, repr=False)
     _seen_flat: bool = field(default=False, init=False, repr=False)
     _proved: bool = field(default=False, init=False, repr=False)
 
@@ -112,16 +111,11 @@ class Judge:
         """
         if self._known is not discriminator:  # looked at once, not in every step
             self._known = discriminator
-            self._known_sees_the_batch = any(
-                isinstance(module, _BatchNorm) for module in discriminator.modules()
-            )
-        if self._known_sees_the_batch:
-            apart = in_one_pass(discriminator, (real, fake))
-            if apart is None:
-                return logits_of(discriminator, real), logits_of(discriminator, fake)
-            return at_least_single(apart[0]), at_least_single(apart[1])
-        logits = logits_of(discriminator, torch.cat([real, fake]))
-        return logits[: len(real)], logits[len(real) :]
+            self._known_allows_one_pass = _judges_each_alone(discriminator, real, fake)
+        passed = in_one_pass(discriminator, (real, fake)) if self._known_allows_one_pass else None
+        if passed is None:
+            return logits_of(discriminator, real), logits_of(discriminator, fake)
+        return at_least_single(passed[0]), at_least_single(passed[1])
 
     def _penalised(
         self, discriminator: nn.Module, real: Tensor, fake: Tensor, gammas: Mapping[str, float]
@@ -181,6 +175,25 @@ class Judge:
                 "train with --compile off"
             )
         self._proved = True
+
+
+def _judges_each_alone(discriminator: nn.Module, real: Tensor, fake: Tensor) -> bool:
+    """Whether a real image's logit is the same with fakes beside it, batch normalisation apart.
+
+    It is not for a layer like the minibatch standard deviation. Batch normalisation, which
+    `in_one_pass` knows how to keep apart, is in evaluation here.
+    """
+    modes = [(module, module.training) for module in discriminator.modules()]
+    discriminator.eval()
+    try:
+        with torch.no_grad(), torch.autocast(real.device.type, enabled=False), _uncompiled():
+            alone = logits_of(discriminator, real)
+            beside = logits_of(discriminator, torch.cat([real, fake]))[: len(real)]
+    finally:
+        for module, training in modes:
+            module.training = training
+    scale = 1e-6 + alone.abs().max()
+    return bool(((beside - alone).abs() <= 1e-3 * scale).all())
 
 
 def _uncompiled() -> AbstractContextManager[object]:

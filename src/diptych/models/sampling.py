@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from diptych.networks.columns import ByColumns, pays_by_columns
+from diptych.networks.faster import computes_as_stock
 from diptych.networks.folding import fold_batch_norms, in_sequence
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _round_weights(network: nn.Module | None) -> None:
         return
     for stretch in in_sequence(network):
         for layer in stretch:
-            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | ByColumns):
+            if isinstance(layer, ByColumns) or computes_as_stock(layer):
                 layer.bfloat16()
 
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diptych.networks.faster import computes_as_stock, is_plain
+
 __all__ = ["ByColumns", "pays_by_columns"]
 
 _MOST_OUTPUTS = 4
@@ -23,9 +25,9 @@ def pays_by_columns(layer: nn.Module) -> TypeGuard[nn.Conv2d | nn.ConvTranspose2
     """True for a layer that `ByColumns` can compute and computes faster on a CPU."""
     if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         return False
-    plain = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+    plain = computes_as_stock(layer) and is_plain(layer)
     if isinstance(layer, nn.Conv2d):
-        plain = plain and layer.stride == (1, 1) and not isinstance(layer.padding, str)
+        plain = plain and layer.stride == (1, 1)
     few = layer.out_channels <= _MOST_OUTPUTS
     return plain and few and layer.in_channels >= _INPUTS_PER_OUTPUT * layer.out_channels
 

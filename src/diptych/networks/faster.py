@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from diptych.networks.convolution import Geometry, down, pays_down, pays_up, up
 from diptych.networks.onednn import onednn_linear
 
-__all__ = ["flatten_pixels", "in_one_pass", "use_faster_layers"]
+__all__ = ["computes_as_stock", "flatten_pixels", "in_one_pass", "is_plain", "use_faster_layers"]
 
 
 class _FlattenPixels(torch.autograd.Function):
@@ -32,6 +32,8 @@ class _FlattenPixels(torch.autograd.Function):
 
 def flatten_pixels(x: Tensor) -> Tensor:
     """(N, C, H, W) to (N, C H W), as flatten(1); the gradient keeps the layout of x."""
+    if torch._C._are_functorch_transforms_active():  # jacrev, vmap: they take plain operations
+        return x.flatten(1)
     if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
         return x.flatten(1)
     flat: Tensor = _FlattenPixels.apply(x)  # type: ignore[no-untyped-call]
@@ -40,13 +42,13 @@ def flatten_pixels(x: Tensor) -> Tensor:
 
 class _Flatten(nn.Flatten):
     def forward(self, input: Tensor) -> Tensor:
-        if input.dim() == 4 and (self.start_dim, self.end_dim) == (1, -1):
+        if self.training and input.dim() == 4 and (self.start_dim, self.end_dim) == (1, -1):
             return flatten_pixels(input)
         return super().forward(input)
 
 
 class _ByOneDNN(torch.autograd.Function):
-    """a b^T in fp32; both gradients are such products again, so derivatives of any order are."""
+    """a b^T in fp32; its derivatives are products again, so there are some of every order."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -60,7 +62,8 @@ class _ByOneDNN(torch.autograd.Function):
         (gradient,) = gradients
         return (
             _by_onednn(gradient, b.t()) if for_a else None,
-            _by_onednn(gradient.t(), a.t()) if for_b else None,
+            # The weights' gradient has both factors transposed, which oneDNN copies first.
+            gradient.t() @ a if for_b else None,
         )
 
 
@@ -75,7 +78,8 @@ class _Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         plain = input.dim() == 2 and input.dtype == self.weight.dtype == torch.float32
-        if not plain or input.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        elsewhere = input.device.type != "cpu" or torch.is_autocast_enabled("cpu")
+        if not self.training or not plain or elsewhere:
             return super().forward(input)
         product = _by_onednn(input, self.weight)
         return product if self.bias is None else product + self.bias
@@ -110,7 +114,7 @@ class _ConvTranspose2d(nn.ConvTranspose2d):
 
 
 def _geometry(layer: nn.Conv2d | nn.ConvTranspose2d, fine: tuple[int, int]) -> Geometry:
-    assert not isinstance(layer.padding, str)  # `_is_plain` leaves such layers out
+    assert not isinstance(layer.padding, str)  # `is_plain` leaves such layers out
     return Geometry(
         (layer.kernel_size[0], layer.kernel_size[1]),
         (layer.stride[0], layer.stride[1]),
@@ -148,28 +152,30 @@ def in_one_pass(network: nn.Module, parts: Sequence[Tensor]) -> tuple[Tensor, ..
     """The network's outputs for each part, as if each had passed alone, from one pass of all.
 
     One call of a convolution on all images is faster than a call for each part. Batch
-    normalisation is the only layer here that would see the difference, and it keeps the parts
-    apart: statistics, and the order in which they move the running ones, are those of a pass each.
+    normalisation keeps the parts apart: its statistics, and the order in which they move the
+    running ones, are those of a pass each. That no other layer looks at its neighbours is for the
+    caller to know; a spectral norm takes one power iteration where two passes take two.
 
     Args:
         network: with its layers made faster.
-        parts: tensors of one shape, (N, ...).
+        parts: tensors (N, ...), of one shape if there is batch normalisation.
 
     Returns:
         None where a batch normalisation is not of the kind that can.
     """
     sees_the_batch = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     norms = [norm for norm in sees_the_batch if isinstance(norm, _BatchNorm2d)]
-    if len(norms) < len(sees_the_batch) or len({part.shape for part in parts}) > 1:
+    unequal = len({part.shape for part in parts}) > 1
+    if len(norms) < len(sees_the_batch) or (norms and unequal):
         return None
     for norm in norms:
         norm.parts = len(parts)
     try:
-        outputs: tuple[Tensor, ...] = network(torch.cat(list(parts))).chunk(len(parts))
+        outputs: Tensor = network(torch.cat(list(parts)))
     finally:
         for norm in norms:
             norm.parts = 1
-    return outputs
+    return torch.split(outputs, [len(part) for part in parts])
 
 
 _FASTER: dict[type[nn.Module], type[nn.Module]] = {
@@ -178,6 +184,7 @@ _FASTER: dict[type[nn.Module], type[nn.Module]] = {
     nn.Flatten: _Flatten,
     nn.BatchNorm2d: _BatchNorm2d,
 }
+_STOCK = {faster: stock for stock, faster in {**_FASTER, nn.Linear: _Linear}.items()}
 
 
 def use_faster_layers(network: nn.Module, *, forms: bool = True, onednn: bool = False) -> int:
@@ -185,7 +192,8 @@ def use_faster_layers(network: nn.Module, *, forms: bool = True, onednn: bool = 
 
     The layers stay the objects they are, with their parameters and names; in evaluation, on
     other devices and in other layouts they compute as before. Layers of derived types, with
-    groups, dilation or a padding other than zeros stay as they are.
+    groups, dilation or a padding other than zeros stay as they are. A second call with other
+    arguments undoes the first.
 
     Args:
         network: changed in place.
@@ -193,21 +201,31 @@ def use_faster_layers(network: nn.Module, *, forms: bool = True, onednn: bool = 
         onednn: whether fp32 linear layers go through oneDNN.
 
     Returns:
-        How many layers were changed.
+        How many layers are now other than stock.
     """
-    faster = dict(_FASTER) if forms else {}
+    wanted: dict[type[nn.Module], type[nn.Module]] = dict(_FASTER) if forms else {}
     if onednn:
-        faster[nn.Linear] = _Linear
+        wanted[nn.Linear] = _Linear
     changed = 0
     for layer in network.modules():
-        if type(layer) not in faster or not _is_plain(layer):
-            continue
-        layer.__class__ = faster[type(layer)]
-        changed += 1
+        stock = _STOCK.get(type(layer), type(layer))
+        kind = wanted.get(stock, stock) if stock in _STOCK.values() and is_plain(layer) else stock
+        if kind is not type(layer):
+            layer.__class__ = kind
+        changed += kind is not stock
     return changed
 
 
-def _is_plain(layer: nn.Module) -> bool:
+def computes_as_stock(layer: nn.Module) -> bool:
+    """True for torch's own linear layer and convolutions, and for the twins of them made here.
+
+    Not for layers derived from them, whose weight may not be what they multiply with.
+    """
+    return _STOCK.get(type(layer), type(layer)) in (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """False for convolutions with groups, dilation or another padding than that many zeros."""
     if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         return True
     return (

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 
 from diptych.networks.conv import ConvDecoder, Crop
+from diptych.networks.faster import computes_as_stock
 
 __all__ = ["batch_norm_as_affine", "fold_batch_norms", "folded", "in_sequence"]
 
@@ -123,6 +124,8 @@ def fold_batch_norms(network: nn.Module) -> int:
 
 def _fold(layer: _Layer, norm: _BatchNorm) -> bool:
     """Fold one norm into one layer, unless that would not be exact."""
+    if not computes_as_stock(layer):  # e.g. from a weight that it makes anew each time
+        return False
     affine = None if norm.training else batch_norm_as_affine(norm)
     if affine is None or is_parametrized(layer):
         return False

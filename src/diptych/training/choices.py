@@ -5,6 +5,7 @@ it can be had. The rest is what was measured to be fastest; docs/performance.md 
 """
 
 import importlib.util
+import os
 from typing import Literal
 
 import torch
@@ -81,13 +82,26 @@ def choose_precision(
 
 
 def choose_threads(wishes: Wishes, begun: Wishes | None, device: str) -> tuple[int, str]:
-    """Threads of each worker: all of its share, or one, by a short probe."""
+    """Threads of each worker: all of its share, or one, by a short probe.
+
+    Raises:
+        DiptychError: for many more than there are processors: they would wait for each other.
+    """
+    processors = os.cpu_count() or 1
+    bearable = max(4, 2 * processors)
     if wishes.threads is not None:
+        if wishes.threads > bearable:
+            raise DiptychError(
+                f"threads {wishes.threads} are too many for {processors} processors; "
+                f"use at most {bearable}"
+            )
         return wishes.threads, ASKED
-    if begun is not None and begun.threads is not None:
-        return begun.threads, BEGUN
     torchs = torch.get_num_threads()
     most = max(1, torchs // wishes.devices)
+    if begun is not None and begun.threads is not None and begun.threads <= bearable:
+        if wishes.devices == 1:
+            return begun.threads, BEGUN
+        return min(begun.threads, most), f"as the run began, at most {most} for each worker"
     share = f"its share of {torchs} for {wishes.devices} workers" if wishes.devices > 1 else ""
     if most == 1:
         return 1, share or "torch was given one (cores, or OMP_NUM_THREADS)"

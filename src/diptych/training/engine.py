@@ -57,13 +57,13 @@ class Engine:
             self._fabric = Fabric(accelerator=plan.device, devices=1, plugins=plugins)
         else:
             self._fabric = _fabric_of_workers(plan, plugins, turns=len(game.turns()))
+            use_faster_layers(game, forms=False)  # what an earlier training on one left
             normalise_over_workers(game)
         if plan.memory_format == "channels_last" and game.is_image:
             game = game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        use_faster_layers(game, forms=plan.layers == "faster", onednn=plan.linear == "onednn")
         if plan.compile != "off":
             _compile_players(game, plan.compile)
-        else:
-            use_faster_layers(game, forms=plan.layers == "faster", onednn=plan.linear == "onednn")
         self._replays_graphs = plan.device == "cuda" and plan.compile not in ("off", "default")
         self._first_turn = game.turns()[0].name
         wrapped = self._fabric.setup_module(game)

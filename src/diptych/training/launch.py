@@ -29,6 +29,8 @@ __all__ = ["choose_together", "lost_worker", "start_workers"]
 
 TIMEOUT = timedelta(minutes=30)
 """How long a worker waits for the others, which may be reading data; a dead one shows at once."""
+PATIENCE_SECONDS = 15.0
+"""After so long a person is told that a worker waits for others at the start."""
 GRACE_SECONDS = 5.0
 """How long this process may take to notice itself that a worker has died."""
 _PARENT = "DIPTYCH_STARTED_BY"
@@ -57,8 +59,15 @@ def start_workers(devices: int, nodes: int, device: str) -> None:
         return
     met_outside = "RANK" in os.environ and "WORLD_SIZE" in os.environ
     if met_outside:
-        _same_count(count, int(os.environ["WORLD_SIZE"]), asked)
-        _same_count(devices, int(os.environ.get("LOCAL_WORLD_SIZE", devices)), asked)
+        _same_count(count, _from_environment("WORLD_SIZE"), asked)
+        if "LOCAL_WORLD_SIZE" in os.environ:
+            _same_count(devices, _from_environment("LOCAL_WORLD_SIZE"), asked)
+    limit = max(2, os.cpu_count() or 1)
+    if device == "cpu" and devices > limit:
+        raise DiptychError(
+            f"--devices {devices}: this machine has {os.cpu_count()} processors, "
+            f"for at most {limit} workers"
+        )
     if count == 1:
         return
     _check_channel(device)
@@ -71,7 +80,17 @@ def start_workers(devices: int, nodes: int, device: str) -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # Numbers that steer the loop lie in main memory and do not wait for a GPU.
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    told = threading.Timer(
+        PATIENCE_SECONDS,
+        lambda: _say(
+            f"diptych: worker {os.environ['RANK']} of {count} is waiting for the others at "
+            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        ),
+    )
+    told.daemon = True
+    told.start()
     group.init_process_group(backend, timeout=TIMEOUT)
+    told.cancel()
     atexit.register(_leave)
 
 
@@ -106,9 +125,20 @@ def lost_worker(error: RuntimeError) -> bool:
 def _same_count(asked: int, found: int, options: str) -> None:
     if asked != found:
         raise DiptychError(
-            f"{options} asks for {asked} workers and {found} were started; "
-            "give --devices the processes on each node and --nodes the machines"
+            f"{options} asks for {asked} workers and there are {found}; give --devices the "
+            "processes on each node and --nodes the machines, or unset RANK, WORLD_SIZE and "
+            "LOCAL_WORLD_SIZE if no launcher set them"
         )
+
+
+def _from_environment(name: str) -> int:
+    value = os.environ[name]
+    if not value.isdecimal():
+        raise DiptychError(
+            f"{name} in the environment is {value!r}, not a number; a launcher such as torchrun "
+            f"sets it, else unset {name}"
+        )
+    return int(value)
 
 
 def _check_channel(device: str) -> None:
@@ -144,12 +174,14 @@ class _Started:
                 f"--nodes {nodes} needs MASTER_ADDR (the first machine) and NODE_RANK (0 to "
                 f"{nodes - 1}) in the environment of each node, or torchrun, which sets them"
             )
-        node = int(os.environ.get("NODE_RANK", "0"))
-        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-        os.environ.setdefault("MASTER_PORT", "29500" if nodes > 1 else str(_free_port()))
+        node = _from_environment("NODE_RANK") if nodes > 1 else 0
+        if nodes > 1:
+            os.environ.setdefault("MASTER_PORT", "29500")
+        else:  # whatever an earlier job left in the environment is not meant for this one
+            os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()))
         if nodes == 1 and sys.platform == "linux":
             # gloo would ask for the machine's own name, which not every machine can resolve.
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+            os.environ["GLOO_SOCKET_IFNAME"] = "lo"
         self._processes: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
         for local in reversed(range(devices)):  # the last one is this process
             os.environ.update(

@@ -12,7 +12,7 @@ import torch
 
 import diptych
 from diptych.data import Data, load_data
-from diptych.errors import DiptychError, MissingData, RunError
+from diptych.errors import DataError, DiptychError, MissingData, RunError
 from diptych.models import Game
 from diptych.models.build import build, check_fit
 from diptych.recipes import Recipe, load_recipe, recipe_for_game, recipe_yaml
@@ -97,10 +97,11 @@ def train(
         resolved = load_recipe(recipe, overrides)
     budget = Budget(5.0 if minutes is None and images is None else minutes, images)
     wishes = _joined(wishes, device, precision)
+    _check_shares(resolved, wishes.devices * wishes.nodes)
     start_workers(wishes.devices, wishes.nodes, choose_device(wishes)[0])
     loaded = data if isinstance(data, Data) else first_worker_first(lambda: load_data(data))
     check_fit(resolved, loaded)
-    _check_shares(resolved, loaded)
+    _check_shares(resolved, worker_count(), loaded)
     plan = choose_together(wishes, points=loaded.kind == "points")
     first = is_first_worker()
     made: Path | None = None
@@ -191,9 +192,10 @@ def resume(
             f"{run.path} has spent its budget of {budget}; add more with --minutes or --images"
         )
     wishes = _joined(wishes, device, precision or "auto")
+    _check_shares(recipe, wishes.devices * wishes.nodes)
     start_workers(wishes.devices, wishes.nodes, choose_device(wishes)[0])
     loaded = first_worker_first(lambda: _same_data(run, info, data))
-    _check_shares(recipe, loaded)
+    _check_shares(recipe, worker_count(), loaded)
     plan = choose_together(wishes, begun=info["machine"])
     first = is_first_worker()
     with torch.random.fork_rng():
@@ -244,6 +246,8 @@ def _game_of(recipe: Recipe, shape: tuple[int, ...], game: Game | None, *, seed:
 
 def _joined(wishes: Wishes, device: str, precision: Precision) -> Wishes:
     """Wishes with the two that have arguments of their own."""
+    if not isinstance(wishes, Wishes):
+        raise DiptychError(f"wishes must be Wishes(...), not {wishes!r}")
     return replace(
         wishes,
         device=wishes.device if device == "auto" else device,
@@ -251,17 +255,34 @@ def _joined(wishes: Wishes, device: str, precision: Precision) -> Wishes:
     )
 
 
-def _check_shares(recipe: Recipe, data: Data) -> None:
+def _check_shares(recipe: Recipe, workers: int, data: Data | None = None) -> None:
     """Refuse a batch that cannot be shared out equally: its mean would not be the shares' mean.
+
+    Args:
+        recipe: for the size of its batch.
+        workers: that are to share it.
+        data: None before it is known, when only the recipe's own size can be looked at.
 
     Raises:
         DiptychError: naming the batch and the workers.
+        DataError: if there is nothing to train on.
     """
-    batch, workers = min(recipe.training.batch_size, len(data.splits["train"])), worker_count()
-    if batch % workers:
+    batch = recipe.training.batch_size
+    if data is not None:
+        if not len(data.splits["train"]):
+            raise DataError(
+                f"{data.name}: none of its {len(data.array):,} items is left to train on; equal "
+                "ones stay together, and nearly all of them are equal"
+            )
+        batch = min(batch, len(data.splits["train"]))
+    # A hybrid that judges both shows its discriminator one half decoded and one half sampled.
+    halves = getattr(recipe.model, "judged", "") == "both"
+    unit = workers * (2 if halves and workers > 1 else 1)
+    if batch % unit:
+        shares = f"{workers} workers{', each with two equal halves' if halves else ''}"
         raise DiptychError(
-            f"a batch of {batch} images cannot be shared equally by {workers} workers; "
-            f"use --set training.batch_size={max(batch // workers, 1) * workers}"
+            f"a batch of {batch} images cannot be shared equally by {shares}; "
+            f"use --set training.batch_size={max(batch // unit, 1) * unit}"
         )
 
 
