@@ -141,6 +141,7 @@ def flops_per_image(key: str) -> dict[str, float]:
     counts = {}
     for suffix, settings in work.options:
         step = bare_step(work, work.game(**settings), plan, batch, faster=False)
+        step()  # the first also looks whether real and fake may pass the discriminator together
         with FlopCounterMode(display=False) as counter:
             step()
         counts[suffix] = counter.get_total_flops() / work.batch

@@ -102,7 +102,8 @@ def _telling(blocks: "Iterator[Tensor]", count: int, out: Path) -> Iterator["Ite
                 done += len(block)
                 reporter.measuring("samples", done, count)
                 if stop.signal is not None:
-                    raise InterruptedRun(f"stopped by {stop.signal.name}; {out} is as it was")
+                    fate = "is as it was" if out.exists() else "was not written"
+                    raise InterruptedRun(f"stopped by {stop.signal.name}; {out} {fate}")
                 yield block
 
         yield told()

@@ -87,7 +87,7 @@ def _check_space(path: Path, needed: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if needed + SPARE_BYTES > free:
         raise DataError(
-            f"{path} would take {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free there; "
+            f"{path} would take {_in_words(needed)} and {_in_words(free)} are free there; "
             "ask for fewer samples, or write them elsewhere"
         )
 
@@ -106,3 +106,8 @@ def _write_array(
         written += len(array)
     if written != shape[0]:
         raise ValueError(f"{written} samples in a file of {shape[0]}")
+
+
+def _in_words(count: int) -> str:
+    """Bytes as people say them: 58.4 GB, 144.0 MB."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
