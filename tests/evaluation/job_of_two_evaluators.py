@@ -82,7 +82,7 @@ def check_failures() -> None:
         with pytest.raises(DataError, match="without a result"):
             crew.help()
     assert worker_count() == 2
-    with pytest.raises(DiptychError, match="3 workers and 2 were started"):
+    with pytest.raises(DiptychError, match="3 workers and there are 2"):
         call_workers(3)
 
 

@@ -20,8 +20,6 @@ __all__ = ["Game", "Moment", "Turn", "random_stream"]
 CODES_AT_ONCE = 512
 """Codes are drawn in blocks of so many, whole ones always: what the first ones are then does not
 depend on how many follow."""
-FEW_IMAGES = 256
-"""Up to so many images are decoded by the game itself."""
 
 
 @dataclass(frozen=True)
@@ -164,10 +162,8 @@ class Game(nn.Module, ABC):
             seed: the same seed gives the same images, and the first of many are those of few.
             batch_size: decoded at a time; None takes as many as stay in the processor's cache.
         """
-        if n <= FEW_IMAGES:  # making a sampler costs as much
-            return self.decode_mean(self.sample_codes(n, seed=seed))
         blocks = list(Sampler(self).draw(n, seed=seed, batch_size=batch_size))
-        return torch.cat(blocks)
+        return torch.cat(blocks) if blocks else self.decode_mean(self.sample_codes(0))
 
     def reconstruct(self, images: Tensor, *, seed: int | None = None) -> Tensor:
         """The model's own version of the images: their codes, decoded."""

@@ -174,7 +174,7 @@ def choose_layers(
 
 
 def choose_linear(
-    wishes: Wishes, begun: Wishes | None, device: str, precision: str
+    wishes: Wishes, begun: Wishes | None, device: str, precision: str, compile_: str
 ) -> tuple[Literal["onednn", "default"], str]:
     """Which library multiplies in fp32 linear layers; call it with the threads of the plan set.
 
@@ -189,6 +189,8 @@ def choose_linear(
     obstacle = None
     if device != "cpu":
         obstacle = f"oneDNN is for the CPU, and the device is {device}"
+    elif compile_ != "off":
+        obstacle = "compiled layers choose their own products"
     elif not onednn_linear_works():
         obstacle = "this build of torch has no working oneDNN linear"
     if wishes.linear == "onednn":

@@ -86,7 +86,7 @@ class ExecutionPlan:
         allocator, why_allocator = choose_allocator(wishes)
         threads, why_threads = choose_threads(wishes, before, device)
         torch.set_num_threads(threads)
-        linear, why_linear = choose_linear(wishes, before, device, precision)
+        linear, why_linear = choose_linear(wishes, before, device, precision, compile_)
         plan = cls(
             device=device,
             precision=precision,
