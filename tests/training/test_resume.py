@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from diptych import load_data, resume, train
 from diptych.errors import InterruptedRun, RunError
-from diptych.training import loop
+from diptych.training import ema, loop
 from diptych.training import session as room
 from diptych.training.checkpoint import latest_checkpoint, load_checkpoint
 from diptych.training.machine import cpu_has_bf16
@@ -50,6 +50,7 @@ def stopping_at(steps: int):
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 5)
+    monkeypatch.setattr(ema, "EACH_STEP_UNTIL", 8)  # and every fourth step after
 
 
 def assert_same(one: Path, other: Path) -> None:
