@@ -203,8 +203,11 @@ def test_reused_fakes_are_the_generators_own_and_are_judged_once():
 
 def test_codes_of_its_own_images_are_found():
     gan = smooth_gan().eval()
-    images = gan.sample(4, seed=2)
-    torch.testing.assert_close(gan.reconstruct(images, seed=1), images, atol=0.02, rtol=0)
+    images = gan.sample(16, seed=0)
+    error = (gan.reconstruct(images, seed=1) - images).abs().amax(1)
+    # A search from a few starts: now and then one of them ends in another valley.
+    assert int((error < 0.02).sum()) >= 15
+    assert float(error.median()) < 1e-3
 
 
 def test_the_search_is_seeded_and_leaves_no_gradient():

@@ -169,13 +169,13 @@ def test_under_autocast_they_round_no_worse_than_the_stock_layers(channels):
 def test_adding_up_in_the_last_layer_rounds_little_more_than_the_stock_kernel():
     geometry = Geometry(*HALVING, (28, 28))
     _, y, w = three(geometry, 1, 32, count=16)
-    exact = convolution._stock_up(y, w, geometry)
     y, w = (values.bfloat16().contiguous(memory_format=CL) for values in (y, w))
+    exact = convolution._stock_up(y.double(), w.double(), geometry)
     error = [
         (form(y, w, geometry).double() - exact).square().mean().sqrt()
         for form in (convolution._up_to_one, convolution._stock_up)
     ]
-    assert error[0] < 1.5 * error[1]
+    assert error[0] < 1.6 * error[1]  # 1.9 if the products were added up in half precision
 
 
 def test_a_pooled_head_trains_in_half_precision():

@@ -10,6 +10,7 @@ from diptych.networks import ConvDecoder
 from diptych.networks.columns import ByColumns, pays_by_columns
 from diptych.networks.conv import Crop
 from diptych.networks.folding import batch_norm_as_affine, fold_batch_norms
+from diptych.networks.spectral import SpectralConv2d
 
 
 @pytest.fixture(autouse=True)
@@ -167,3 +168,14 @@ def test_products_of_matrices_are_the_convolution(layer, layout):
 )
 def test_other_layers_stay_stock(layer):
     assert not pays_by_columns(layer)
+
+
+def test_a_layer_that_makes_its_weight_anew_is_not_folded_into():
+    torch.manual_seed(0)
+    network = nn.Sequential(SpectralConv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    network[1].running_var.fill_(4.0)
+    network[1].running_mean.fill_(0.5)
+    images = torch.rand(2, 3, 6, 6)
+    expected = network(images)
+    assert fold_batch_norms(network) == 0
+    torch.testing.assert_close(network(images), expected)
